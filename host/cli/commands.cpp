@@ -1,0 +1,33 @@
+// What the commands share.
+#include "host/cli/commands.h"
+
+#include "host/core/require.h"
+
+namespace lexiscope::cli {
+
+void add_common_options(CLI::App& parser, CommonOptions& options) {
+  const std::string group = "Everywhere";
+  parser.add_option("--device", options.device, "auto, cpu, cuda or reference")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "reference"}))
+      ->capture_default_str()
+      ->group(group);
+  parser.add_option("--threads", options.threads, "threads; 0: one for each core")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+  parser.add_option("--seed", options.seed, "seed of whatever is random")->capture_default_str()->group(group);
+  parser.add_flag("--json", options.json, "print one JSON object instead of text")->group(group);
+  parser.add_flag("--quiet", options.quiet, "print no text and no progress; errors are still told")->group(group);
+  parser.add_flag("--overwrite", options.overwrite, "replace what exists already")->group(group);
+}
+
+std::unique_ptr<Engine> make_engine(const CommonOptions& options) {
+  require(options.device != "cuda", "device cuda is not available: this build has no CUDA engine");
+  const std::string name = options.device == "auto" ? available_engines().front() : options.device;
+  return lexiscope::make_engine(name, {.threads = options.threads});
+}
+
+void require_given(bool given, const char* what, const CLI::App& parser) {
+  require(given, "{} is missing; see lexiscope {} --help", what, parser.get_name());
+}
+
+}  // namespace lexiscope::cli

@@ -1,0 +1,43 @@
+// The program's commands: each adds its options to the parser and runs on what was parsed.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lexiscope/engine.h"
+
+namespace lexiscope::cli {
+
+/// The options that every command takes.
+struct CommonOptions {
+  std::string device = "auto";
+  int threads = 0;
+  std::uint64_t seed = 0;
+  bool json = false, quiet = false, overwrite = false;
+};
+
+/// One command: its parser, and what runs after parsing and returns the exit status.
+struct Command {
+  CLI::App* parser = nullptr;
+  std::function<int()> run;
+};
+
+Command add_info(CLI::App& app);
+Command add_project(CLI::App& app, const std::vector<std::string>& arguments);
+Command add_neighbors(CLI::App& app);
+Command add_validate(CLI::App& app);
+
+void add_common_options(CLI::App& parser, CommonOptions& options);
+
+/// The engine that --device and --threads ask for; "auto" is the fastest. Throws Error{kInvalidArgument} saying why
+/// there is none.
+std::unique_ptr<Engine> make_engine(const CommonOptions& options);
+
+/// Throws Error{kInvalidArgument} naming what is missing, with a way to more help.
+void require_given(bool given, const char* what, const CLI::App& parser);
+
+}  // namespace lexiscope::cli

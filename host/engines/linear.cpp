@@ -1,0 +1,63 @@
+// Packing weights and the linear layer on the engines: the checks that all share, and the calls into the kernels.
+#include "kernels/cpu/linear.h"
+
+#include "host/core/views.h"
+#include "host/engines/engines.h"
+#include "host/engines/packed_matrix.h"
+#include "kernels/reference/linear.h"
+
+namespace lexiscope {
+
+ReferencePackedMatrix::ReferencePackedMatrix(MatrixView<const float> weight, std::string_view engine)
+    : PackedMatrix(weight.rows, weight.columns, engine) {
+  values_.reserve(weight.rows * weight.columns);
+  for (std::size_t j = 0; j < weight.rows; ++j)
+    values_.insert(values_.end(), weight.row(j), weight.row(j) + weight.columns);
+}
+
+CpuPackedMatrix::CpuPackedMatrix(MatrixView<const float> weight, std::string_view engine, int threads)
+    : PackedMatrix(weight.rows, weight.columns, engine), weights_{.out = weight.rows, .in = weight.columns} {
+  const std::size_t size[] = {weights_.size()};
+  storage_ = allocate_host_tensor(DType::f32, size);
+  float* packed = storage_.vector<float>().data;
+  cpu::pack_weights(weight, weights_, packed, threads);
+  weights_.data = packed;
+}
+
+std::unique_ptr<PackedMatrix> Engine::pack(MatrixView<const float> weight) {
+  require(weight.rows > 0 && weight.columns > 0, "pack: weight is [{}, {}], needs at least [1, 1]", weight.rows,
+          weight.columns);
+  require_matrix("pack: weight", weight);
+  return do_pack(weight);
+}
+
+std::unique_ptr<PackedMatrix> ReferenceEngine::do_pack(MatrixView<const float> weight) {
+  return std::make_unique<ReferencePackedMatrix>(weight, name());
+}
+
+std::unique_ptr<PackedMatrix> CpuEngine::do_pack(MatrixView<const float> weight) {
+  return std::make_unique<CpuPackedMatrix>(weight, name(), threads_);
+}
+
+void Engine::linear(const LinearArgs& args) {
+  require_weight(args.weight, name(), args.x.columns, "linear: weight");
+  const auto [rows, out] = std::pair{args.x.rows, args.weight->rows()};
+  require_matrix("linear: x", args.x);
+  require_vector_if_any("linear: bias", args.bias, out);
+  require_matrix_if_any("linear: residual", args.residual, rows, out);
+  require_matrix("linear: y", args.y, rows, out);
+  require_apart("linear", args.y, "y", args.x, "x");
+  require_apart("linear", args.y, "y", as_row(args.bias), "bias");
+  require_apart_or_same("linear", args.y, "y", args.residual, "residual");
+  if (rows > 0) do_linear(args);
+}
+
+void ReferenceEngine::do_linear(const LinearArgs& args) {
+  reference::linear(args, static_cast<const ReferencePackedMatrix&>(*args.weight).view());
+}
+
+void CpuEngine::do_linear(const LinearArgs& args) {
+  cpu::linear(args, static_cast<const CpuPackedMatrix&>(*args.weight).weights(), context());
+}
+
+}  // namespace lexiscope

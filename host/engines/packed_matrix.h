@@ -1,0 +1,45 @@
+// The weight matrices that the library's own engines hold, and the checks of arguments that name one.
+#pragma once
+
+#include <vector>
+
+#include "host/core/host_memory.h"
+#include "host/core/require.h"
+#include "kernels/cpu/packed_weights.h"
+#include "lexiscope/ops/linear.h"
+
+namespace lexiscope {
+
+/// In double and otherwise as given: row-major, dense.
+class ReferencePackedMatrix final : public PackedMatrix {
+ public:
+  ReferencePackedMatrix(MatrixView<const float> weight, std::string_view engine);
+  MatrixView<const double> view() const noexcept { return {values_.data(), rows(), columns(), columns()}; }
+
+ private:
+  std::vector<double> values_;
+};
+
+/// In the layout of kernels/cpu/packed_weights.h.
+class CpuPackedMatrix final : public PackedMatrix {
+ public:
+  CpuPackedMatrix(MatrixView<const float> weight, std::string_view engine, int threads);
+  const cpu::PackedWeights& weights() const noexcept { return weights_; }
+
+ private:
+  Tensor storage_;
+  cpu::PackedWeights weights_;
+};
+
+/// Throws Error{kInvalidArgument} unless `weight` is there, was packed by the engine of that name, and takes rows of
+/// `columns` elements. `argument` is the operation and the argument, as in "linear: weight".
+inline void require_weight(const PackedMatrix* weight, std::string_view engine, std::size_t columns,
+                           std::string_view argument) {
+  require(weight != nullptr, "{} is null", argument);
+  require(weight->engine() == engine, "{} was packed by engine \"{}\", this is \"{}\"", argument, weight->engine(),
+          engine);
+  require(weight->columns() == columns, "{} is [{}, {}], needs {} columns", argument, weight->rows(), weight->columns(),
+          columns);
+}
+
+}  // namespace lexiscope

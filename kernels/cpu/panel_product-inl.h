@@ -1,0 +1,162 @@
+// Rows of x against panels of packed weights: the product under linear and gelu_mlp. The rows of a tile are broadcast
+// element by element, its lanes are output columns, so that x needs no packing and y comes out row-major. Every
+// element of y is one chain of multiply-adds in the order of the contraction, whatever the tile, block or thread.
+#if defined(LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
+#undef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
+#else
+#define LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include "kernels/cpu/context.h"
+#include "kernels/cpu/gelu-inl.h"
+#include "kernels/cpu/packed_weights.h"
+#include "kernels/cpu/partial_vector-inl.h"
+#include "kernels/cpu/product_config.h"
+#include "lexiscope/ops/linear.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lexiscope::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+inline constexpr std::size_t kLanes = hn::MaxLanes(F32());
+// Sums of a tile stay in registers: 8 x 3 of the 32 there are with AVX-512, 4 x 3 of the 16 before it.
+inline constexpr std::size_t kTileVectors = 3, kTileRows = kLanes == 16 ? 8 : 4;
+inline constexpr std::size_t kStrip = kTileVectors * kLanes;  // a panel is one or several strips
+static_assert(kPanelColumns % kStrip == 0);
+inline constexpr std::size_t kStepsAhead = 24;  // of the weights prefetched into the first-level cache
+inline constexpr std::size_t kLine = 64 / sizeof(float);
+
+// Memory to bring into the second-level cache while a tile is computed: two lines a step.
+struct Prefetch {
+  const float* from;
+  std::size_t step;  // floats; 0 keeps to one place, for nothing to do
+};
+
+// sums[i][j] (+)= sum over k of x[i][k] * weights[k][j], i < kRows, j < kStrip.
+template <std::size_t kRows>
+HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_RESTRICT weights, Prefetch prefetch,
+                                bool accumulate, float* HWY_RESTRICT sums, std::size_t sums_stride) {
+  const F32 f32;
+  hn::Vec<F32> sum[kRows][kTileVectors];
+  for (std::size_t i = 0; i < kRows; ++i)
+    for (std::size_t v = 0; v < kTileVectors; ++v)
+      sum[i][v] = accumulate ? hn::Load(f32, sums + i * sums_stride + v * kLanes) : hn::Zero(f32);
+  const float* HWY_RESTRICT row = x.data;
+  for (std::size_t k = 0; k < x.columns; ++k, weights += kPanelColumns, prefetch.from += prefetch.step) {
+    hn::Vec<F32> weight[kTileVectors];
+    for (std::size_t v = 0; v < kTileVectors; ++v) {
+      weight[v] = hn::Load(f32, weights + v * kLanes);
+      if constexpr (kStrip >= kLine) __builtin_prefetch(weights + kStepsAhead * kPanelColumns + v * kLanes, 0, 3);
+    }
+    __builtin_prefetch(prefetch.from, 0, 2);
+    __builtin_prefetch(prefetch.from + kLine, 0, 2);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      const auto element = hn::Set(f32, row[i * x.stride + k]);
+      for (std::size_t v = 0; v < kTileVectors; ++v) sum[i][v] = hn::MulAdd(element, weight[v], sum[i][v]);
+    }
+  }
+  for (std::size_t i = 0; i < kRows; ++i)
+    for (std::size_t v = 0; v < kTileVectors; ++v) hn::Store(sum[i][v], f32, sums + i * sums_stride + v * kLanes);
+}
+
+// multiply_tile for x.rows <= kRows.
+template <std::size_t kRows = kTileRows>
+HWY_INLINE void multiply_rows(MatrixView<const float> x, const float* weights, Prefetch prefetch, bool accumulate,
+                              float* sums, std::size_t sums_stride) {
+  if (x.rows == kRows)
+    multiply_tile<kRows>(x, weights, prefetch, accumulate, sums, sums_stride);
+  else if constexpr (kRows > 1)
+    multiply_rows<kRows - 1>(x, weights, prefetch, accumulate, sums, sums_stride);
+}
+
+// sums[rows][48] (+)= x times one block of one panel, x being the block's columns of the operand.
+HWY_INLINE void multiply_block(MatrixView<const float> x, const PackedWeights& weights, std::size_t block,
+                               std::size_t panel, bool accumulate, float* sums, std::size_t sums_stride) {
+  const float* panel_weights = weights.at(block, panel);
+  const float* next = panel + 1 < weights.panels() ? weights.at(block, panel + 1) : nullptr;
+  std::size_t to_fetch = next ? weights.depth(block) * kPanelColumns : 0;
+  for (std::size_t first = 0; first < x.rows; first += kTileRows) {
+    const auto rows = x.rows_from(first, std::min(kTileRows, x.rows - first));
+    for (std::size_t strip = 0; strip < kPanelColumns; strip += kStrip) {
+      const Prefetch prefetch = to_fetch > 0 ? Prefetch{next, 2 * kLine} : Prefetch{panel_weights, 0};
+      multiply_rows(rows, panel_weights + strip, prefetch, accumulate, sums + first * sums_stride + strip, sums_stride);
+      const std::size_t fetched = std::min(to_fetch, 2 * kLine * weights.depth(block));
+      next += fetched;
+      to_fetch -= fetched;
+    }
+  }
+}
+
+// What happens to the sums on their way into y: y = activation(sums + bias) + residual, on [y.rows, y.columns].
+struct Finish {
+  const float* bias;  // [y.columns], or null
+  Activation activation;
+  MatrixView<const float> residual;  // or empty
+  MatrixView<float> y;
+};
+
+template <Activation activation>
+void finish_as(const float* sums, std::size_t sums_stride, const Finish& finish) {
+  const F32 f32;
+  for (std::size_t t = 0; t < finish.y.rows; ++t)
+    for (std::size_t j = 0; j < finish.y.columns; j += kLanes) {
+      const std::size_t count = finish.y.columns - j;
+      auto value = hn::Load(f32, sums + t * sums_stride + j);
+      if (finish.bias) value = hn::Add(value, load_first(f32, finish.bias + j, count));
+      value = activate<activation>(f32, value);
+      if (!finish.residual.empty()) value = hn::Add(value, load_first(f32, finish.residual.row(t) + j, count));
+      store_first(value, f32, finish.y.row(t) + j, count);
+    }
+}
+
+HWY_INLINE void finish_sums(const float* sums, std::size_t sums_stride, const Finish& finish) {
+  switch (finish.activation) {
+    case Activation::none:
+      return finish_as<Activation::none>(sums, sums_stride, finish);
+    case Activation::gelu_erf:
+      return finish_as<Activation::gelu_erf>(sums, sums_stride, finish);
+    case Activation::gelu_tanh:
+      return finish_as<Activation::gelu_tanh>(sums, sums_stride, finish);
+  }
+}
+
+template <typename Element>
+HWY_INLINE MatrixView<Element> columns_from(MatrixView<Element> view, std::size_t first, std::size_t count) {
+  return view.empty() ? view : MatrixView<Element>{view.data + first, view.rows, count, view.stride};
+}
+
+// One panel of y = activation(x W^T + bias) + residual for at most kRowsPerBlock rows; `finish` has the panel's
+// columns.
+inline void linear_panel(MatrixView<const float> x, const PackedWeights& weights, std::size_t panel,
+                         const Finish& finish) {
+  alignas(kAlignment) float sums[kRowsPerBlock * kPanelColumns];
+  for (std::size_t block = 0; block < weights.blocks(); ++block)
+    multiply_block(columns_from(x, block * kBlockDepth, weights.depth(block)), weights, block, panel, block > 0, sums,
+                   kPanelColumns);
+  finish_sums(sums, kPanelColumns, finish);
+}
+
+// The rows and panels of one task of a linear layer. args.weight is not read.
+inline void linear_task(const LinearArgs& args, const PackedWeights& weights, Task task) {
+  for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel)
+    for (std::size_t t = task.first_row; t < task.last_row; t += kRowsPerBlock) {
+      const std::size_t rows = std::min(kRowsPerBlock, task.last_row - t), column = panel * kPanelColumns;
+      const auto part_of = [&](auto view) {
+        return view.empty() ? view : columns_from(view.rows_from(t, rows), column, weights.columns(panel));
+      };
+      linear_panel(args.x.rows_from(t, rows), weights, panel,
+                   {.bias = args.bias.empty() ? nullptr : args.bias.data + column,
+                    .activation = args.activation,
+                    .residual = part_of(args.residual),
+                    .y = part_of(args.y)});
+    }
+}
+
+}  // namespace lexiscope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,7 @@
+#pragma once
+
+#include "lexiscope/ops/attention.h"
+
+namespace lexiscope::reference {
+void attention(const AttentionArgs& args);
+}

@@ -1,0 +1,8 @@
+#pragma once
+
+#include "lexiscope/ops/gelu_mlp.h"
+
+namespace lexiscope::reference {
+/// args.up and args.down are not read: `up` [m, d] and `down` [d, m] are what they hold.
+void gelu_mlp(const GeluMlpArgs& args, MatrixView<const double> up, MatrixView<const double> down);
+}  // namespace lexiscope::reference

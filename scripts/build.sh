@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Configures and builds one preset of CMakePresets.json.
+#   scripts/build.sh [PRESET]    cpu-release by default
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=${1:-cpu-release}
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset"

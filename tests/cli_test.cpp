@@ -1,0 +1,363 @@
+// The program as people and scripts run it: flags, text and JSON, exit statuses, bad input, full disks, refused memory,
+// and runs that are killed or interrupted at any moment and resumed.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "host/io/npy.h"
+#include "host/io/run_directory.h"
+#include "tests/support/compare.h"
+#include "tests/support/runs.h"
+
+namespace lexiscope::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+using nlohmann::json;
+using Words = std::vector<std::string>;
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+struct Limits {
+  rlim_t file_bytes = RLIM_INFINITY, address_space = RLIM_INFINITY;
+};
+
+struct Outcome {
+  int status = -1;  ///< the exit status; a signal's number less 1000
+  std::string out, error;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() : folder_(fs::temp_directory_path() / ("lexiscope_cli_" + std::to_string(getpid()))) {
+    fs::create_directory(folder_);
+    write_npy("points.npy", kTokens, kWidth, random_normal(kTokens * kWidth, 5, 0.3f));
+  }
+  ~CliTest() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return folder_ / name; }
+
+  void write_npy(const std::string& name, std::size_t rows, std::size_t columns, const std::vector<float>& values) {
+    NpyWriter writer(folder_ / name, DType::f32, {columns});
+    writer.append(std::span<const float>(values).first(rows * columns));
+    writer.finish();
+  }
+
+  pid_t start(const Words& words, const Limits& limits = {}) const {
+    std::vector<std::string> arguments{LEXISCOPE_BIN};
+    arguments.insert(arguments.end(), words.begin(), words.end());
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    const std::string out = path("stdout"), error = path("stderr");
+    const pid_t child = fork();
+    if (child != 0) return child;
+    const rlimit files{limits.file_bytes, limits.file_bytes}, space{limits.address_space, limits.address_space};
+    if (limits.file_bytes != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &files);
+    if (limits.address_space != RLIM_INFINITY) setrlimit(RLIMIT_AS, &space);
+    dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
+    dup2(open(error.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
+    execv(pointers[0], pointers.data());
+    _exit(127);
+  }
+
+  Outcome finish(pid_t child) const {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) - 1000, contents(path("stdout")),
+            contents(path("stderr"))};
+  }
+
+  Outcome run(const Words& words, const Limits& limits = {}) const { return finish(start(words, limits)); }
+
+  Words project_words(const std::string& out, const Words& more = {}) const {
+    Words words{
+        "project", path("points.npy"),   "--out", path(out), "--perplexity", "5", "--iterations", "400", "--components",
+        "6",       "--checkpoint-every", "20"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  std::map<std::string, std::string> arrays(const std::string& out) const { return arrays_of(folder_ / out); }
+
+  static constexpr std::size_t kTokens = 600, kWidth = 10;
+  fs::path folder_;
+};
+
+TEST_F(CliTest, TellsWhatIsHere) {
+  const Outcome text = run({"info"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, AllOf(HasSubstr("reference"), HasSubstr("no CUDA engine in this build"), HasSubstr("OpenBLAS"),
+                              HasSubstr("CLI11")));
+  EXPECT_EQ(text.error, "");
+  const json object = json::parse(run({"info", "--json"}).out);
+  EXPECT_TRUE(object.at("engines").contains("cpu"));
+  EXPECT_GT(object.at("memory").at("available"), 0);
+  EXPECT_EQ(run({"info", "--quiet"}).out, "");
+  EXPECT_THAT(run({"--version"}).out, StartsWith("lexiscope "));
+}
+
+TEST_F(CliTest, HelpsWithAnExample) {
+  for (const Words& words : {Words{"--help"}, Words{"info", "--help"}, Words{"project", "--help"},
+                             Words{"neighbors", "--help"}, Words{"validate", "--help"}}) {
+    const Outcome help = run(words);
+    EXPECT_EQ(help.status, 0);
+    EXPECT_THAT(help.out, HasSubstr("Example:\n  lexiscope "));
+  }
+}
+
+TEST_F(CliTest, ProjectsInTextAndInJson) {
+  const Outcome text = run(project_words("text"));
+  EXPECT_EQ(text.status, 0) << text.error;
+  EXPECT_EQ(text.error, "") << "progress is for terminals";
+  EXPECT_THAT(text.out, AllOf(HasSubstr("600 tokens x 10, <f4"), HasSubstr("Principal components (centered): 6 of 10"),
+                              HasSubstr("KL"), HasSubstr("Written to " + path("text"))));
+  const Outcome object = run(project_words("json", {"--json", "--threads", "1"}));
+  EXPECT_EQ(object.status, 0) << object.error;
+  const json found = json::parse(object.out);
+  EXPECT_EQ(found.at("tokens"), kTokens);
+  EXPECT_EQ(found.at("kl").back().at(0), 400);
+  EXPECT_EQ(found.at("explained").size(), 6u);
+  EXPECT_TRUE(found.at("arrays").contains("tsne"));
+  EXPECT_EQ(arrays("text"), arrays("json")) << "one thread and all give the same bits";
+}
+
+TEST_F(CliTest, TakesEveryFlagOfProject) {
+  const Words most = {"--uncentered",
+                      "--normalize",
+                      "--metric",
+                      "cosine",
+                      "--dims",
+                      "3",
+                      "--exaggeration",
+                      "4",
+                      "--learning-rate",
+                      "50",
+                      "--repulsion",
+                      "exact",
+                      "--init",
+                      "random",
+                      "--seed",
+                      "7",
+                      "--limit",
+                      "200",
+                      "--quiet",
+                      "--device",
+                      "cpu",
+                      "--threads",
+                      "2"};
+  Outcome done = run(project_words("flags", most));
+  EXPECT_EQ(done.status, 0) << done.error;
+  EXPECT_EQ(done.out, "");
+  const RunReader reader(folder_ / "flags");
+  EXPECT_EQ(reader.array("tsne").shape, (std::vector<std::size_t>{200, 3}));
+  EXPECT_EQ(reader.manifest().at("parameters").at("learning_rate"), 50);
+  EXPECT_EQ(reader.manifest().at("seed"), 7);
+
+  write_npy("start.npy", kTokens, 2, random_normal(kTokens * 2, 1, 0, 1e-4f));
+  done = run(project_words("file", {"--init", path("start.npy"), "--repulsion", "grid", "--learning-rate", "auto"}));
+  EXPECT_EQ(done.status, 0) << done.error;
+  done = run({"project", path("points.npy"), "--out", path("sigma"), "--sigma", "1.5", "--iterations", "20"});
+  EXPECT_EQ(done.status, 0) << done.error;
+  done = run({"project", path("points.npy"), "--out", path("pca"), "--no-tsne", "--device", "reference"});
+  EXPECT_EQ(done.status, 0) << done.error;
+  EXPECT_FALSE(fs::exists(folder_ / "pca/tsne.npy"));
+  EXPECT_EQ(run({"project", path("points.npy"), "--out", path("pca"), "--no-tsne"}).status, 2);
+  EXPECT_EQ(run({"project", path("points.npy"), "--out", path("pca"), "--no-tsne", "--overwrite"}).status, 0);
+}
+
+TEST_F(CliTest, FindsNeighbors) {
+  const Outcome text = run({"neighbors", path("points.npy"), "#3", "#5", "-k", "4"});
+  EXPECT_EQ(text.status, 0) << text.error;
+  EXPECT_THAT(text.out, StartsWith("#3  (#3)\n"));
+  const json object = json::parse(run({"neighbors", path("points.npy"), "3", "--id", "--json", "-k", "4"}).out);
+  EXPECT_EQ(object.at("neighbors").at(0).at("nearest").size(), 4u);
+  EXPECT_GE(object.at("neighbors").at(0).at("nearest").at(0).at("cosine"),
+            object.at("neighbors").at(0).at("nearest").at(3).at("cosine"));
+}
+
+TEST_F(CliTest, Validates) {
+  const Outcome text = run({"validate", "layer_norm", "tsne_kl"});
+  EXPECT_EQ(text.status, 0) << text.error << text.out;
+  EXPECT_THAT(text.out, HasSubstr("All within their bounds."));
+  const json object = json::parse(run({"validate", "projection", "--json", "--seed", "4"}).out);
+  EXPECT_EQ(object.at("passed"), true);
+  EXPECT_LE(object.at("results").at(0).at("worst_share_of_bound"), 1);
+  const Outcome unknown = run({"validate", "atention"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.error, AllOf(HasSubstr("there is no operation \"atention\""), HasSubstr("tsne_kl")));
+}
+
+TEST_F(CliTest, RefusesBadInputWithOneSentenceAndLeavesNothing) {
+  auto values = random_normal(kTokens * kWidth, 5);
+  values[7 * kWidth + 3] = std::nanf("");
+  write_npy("nan.npy", kTokens, kWidth, values);
+  write_npy("few.npy", 10, kWidth, random_normal(10 * kWidth, 5));
+  std::ofstream(path("cut.npy"), std::ios::binary) << contents(path("points.npy")).substr(0, 5000);
+  std::ofstream(path("text.npy")) << "no array";
+  NpyWriter flat(folder_ / "flat.npy", DType::f32, {});
+  flat.append(std::span<const float>(values).first(10));
+  flat.finish();
+  write_npy("start.npy", 10, 2, random_normal(20, 1));
+  fs::create_directory(folder_ / "taken");
+  std::ofstream(folder_ / "taken/notes.txt") << "mine";
+
+  const std::string points = path("points.npy"), out = path("out");
+  const std::vector<std::pair<Words, std::string>> table{
+      {{}, "a command is missing"},
+      {{"projct"}, "did you mean project?"},
+      {{"project"}, "SOURCE is missing"},
+      {{"project", points}, "--out is missing"},
+      {{"project", points, "--out", out, "--perplxity", "5"}, "did you mean --perplexity?"},
+      {{"project", points, "--out", out, "--frobnicate"}, "project does not know --frobnicate"},
+      {{"project", points, "more", "--out", out}, "\"more\""},
+      {{"project", points, "--out", out, "--components", "x"}, "--components"},
+      {{"project", points, "--out", out, "--components", "0"}, "--components is 0"},
+      {{"project", points, "--out", out, "--components", "11"}, "components is 11, the embedding has only 10 columns"},
+      {{"project", points, "--out", out, "--perplexity", "200"}, "so perplexity at most 199.66"},
+      {{"project", points, "--out", out, "--perplexity", "5", "--sigma", "1"}, "--sigma"},
+      {{"project", points, "--out", out, "--sigma", "0"}, "--sigma is 0"},
+      {{"project", points, "--out", out, "--dims", "4"}, "dims is 4"},
+      {{"project", points, "--out", out, "--metric", "manhattan"}, "manhattan"},
+      {{"project", points, "--out", out, "--learning-rate", "fast"}, "--learning-rate is \"fast\""},
+      {{"project", points, "--out", out, "--limit", "601"}, "601"},
+      {{"project", points, "--out", out, "--init", path("start.npy")}, "has shape [10, 2], the map needs [600, 2]"},
+      {{"project", points, "--out", out, "--init", path("none.npy")}, "none.npy"},
+      {{"project", points, "--out", out, "--device", "cuda"}, "this build has no CUDA engine"},
+      {{"project", points, "--out", out, "--device", "tpu"}, "tpu"},
+      {{"project", points, "--out", out, "--threads", "-1"}, "threads"},
+      {{"project", points, "--out", out, "--resume", "--overwrite"}, "exclude each other"},
+      {{"project", points, "--out", out, "--resume"}, "resume"},
+      {{"project", points, "--out", path("taken")}, "taken"},
+      {{"project", points, "--out", path("taken"), "--overwrite"}, "notes.txt"},
+      {{"project", path("none.npy"), "--out", out}, "none.npy"},
+      {{"project", path("nan.npy"), "--out", out}, "row 7"},
+      {{"project", path("cut.npy"), "--out", out}, "cut.npy"},
+      {{"project", path("text.npy"), "--out", out}, "text.npy"},
+      {{"project", path("flat.npy"), "--out", out}, "flat.npy"},
+      {{"project", path("few.npy"), "--out", out}, "perplexity 30 is too large for 10 points"},
+      {{"neighbors", points}, "TOKEN is missing"},
+      {{"neighbors", points, "king"}, "does not name its tokens"},
+      {{"neighbors", points, "#600"}, "rows 0 to 599"},
+      {{"neighbors", points, "x", "--id"}, "\"x\" is not a row's number"},
+      {{"neighbors", points, "#1", "-k", "600"}, "k is 600, needs to be 1 to 599"},
+      {{"info", "--jsn"}, "did you mean --json?"},
+  };
+  for (const auto& [words, sentence] : table) {
+    const Outcome refused = run(words);
+    EXPECT_EQ(refused.status, 2) << refused.error;
+    EXPECT_THAT(refused.error, AllOf(StartsWith("lexiscope: "), HasSubstr(sentence)));
+    EXPECT_EQ(std::count(refused.error.begin(), refused.error.end(), '\n'), 1) << refused.error;
+    EXPECT_EQ(refused.out, "");
+    EXPECT_FALSE(fs::exists(out)) << refused.error;
+  }
+  EXPECT_EQ(contents(folder_ / "taken/notes.txt"), "mine");
+}
+
+TEST_F(CliTest, LosesNothingOnAFullDisk) {
+  const Outcome full = run(project_words("full"), {.file_bytes = 12'000});  // embedding_norm fits, the scores do not
+  EXPECT_EQ(full.status, 1) << full.error;
+  EXPECT_THAT(full.error, AllOf(StartsWith("lexiscope: "), HasSubstr("--resume")));
+  EXPECT_FALSE(fs::exists(folder_ / "full/manifest.json"));
+  EXPECT_EQ(run(project_words("full", {"--resume"})).status, 0);
+  EXPECT_EQ(run(project_words("whole")).status, 0);
+  EXPECT_EQ(arrays("full"), arrays("whole"));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // whose shadow memory no such limit leaves room for
+TEST_F(CliTest, RefusesWorkThatDoesNotFitInMemoryBeforeItStarts) {
+  write_npy("long.npy", 20'000, 3, random_normal(60'000, 9));
+  const Outcome refused =
+      run({"project", path("long.npy"), "--out", path("long"), "--sigma", "1"}, {.address_space = rlim_t{2} << 30});
+  EXPECT_EQ(refused.status, 1) << refused.error;
+  EXPECT_THAT(refused.error, AllOf(HasSubstr("project: out of memory: about 6"), HasSubstr("are available")));
+  EXPECT_FALSE(fs::exists(folder_ / "long"));
+}
+#endif
+
+TEST_F(CliTest, SaysHowToGoOnWhenInterruptedAndDoes) {
+  const auto words = [&](const std::string& out) {
+    Words long_run = project_words(out);
+    *std::find(long_run.begin(), long_run.end(), "400") = "3000";
+    long_run.insert(long_run.end(), {"--threads", "1"});
+    return long_run;
+  };
+  ASSERT_EQ(run(words("whole")).status, 0);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string out = "stopped" + std::to_string(signal);
+    const pid_t child = start(words(out));
+    for (int wait = 0; wait < 4000 && !fs::exists(folder_ / out / "neighbor_distances.npy"); ++wait)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    kill(child, signal);
+    const Outcome stopped = finish(child);
+    EXPECT_EQ(stopped.status, 1) << stopped.error;
+    EXPECT_THAT(stopped.error, AllOf(StartsWith("lexiscope: stopped"), HasSubstr("--resume")));
+    EXPECT_FALSE(fs::exists(folder_ / out / "manifest.json"));
+    const Outcome other = run(project_words(out, {"--resume"}));
+    EXPECT_EQ(other.status, 2);
+    EXPECT_THAT(other.error, HasSubstr("iterations"));
+    Words resume = words(out);
+    resume.push_back("--resume");
+    EXPECT_EQ(run(resume).status, 0);
+    EXPECT_EQ(arrays(out), arrays("whole"));
+  }
+}
+
+// Wherever the kill falls, the run resumes to the same bits, or there was nothing yet to resume and it says so, or it
+// was done already.
+TEST_F(CliTest, ResumesToTheSameBitsAfterAKillAtAnyMoment) {
+  const auto words_of = [&](const std::string& out) { return project_words(out, {"--threads", "1"}); };
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(run(words_of("whole")).status, 0);
+  const auto whole_time = std::chrono::steady_clock::now() - begin;
+  const auto whole = arrays("whole");
+  std::mt19937 random(11);
+  for (int attempt = 0; attempt < 12; ++attempt) {
+    fs::remove_all(folder_ / "killed");
+    Words words = words_of("killed");
+    bool done = false;
+    for (int kills = 0; !done && kills < 3; ++kills) {
+      const pid_t child = start(words);
+      std::this_thread::sleep_for(whole_time * (random() % 1000) / 1000);
+      kill(child, SIGKILL);
+      const Outcome outcome = finish(child);
+      done = fs::exists(folder_ / "killed/manifest.json");
+      const bool begun = fs::exists(folder_ / "killed/unfinished.json");
+      words = words_of("killed");
+      if (begun) words.push_back("--resume");
+      if (!begun && fs::exists(folder_ / "killed")) words.push_back("--overwrite");
+      if (!begun && !done) {
+        EXPECT_EQ(run(project_words("killed", {"--threads", "1", "--resume"})).status, 2) << outcome.error;
+      }
+    }
+    if (!done) {
+      const Outcome resumed = run(words);
+      ASSERT_EQ(resumed.status, 0) << resumed.error;
+    }
+    EXPECT_EQ(arrays("killed"), whole);
+  }
+}
+
+}  // namespace
+}  // namespace lexiscope::testing

@@ -1,0 +1,30 @@
+// How far an f32 product and the activation behind it may lie from exact arithmetic: the bounds of linear and gelu_mlp.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "lexiscope/ops/linear.h"
+#include "tests/support/compare.h"
+
+namespace lexiscope::testing {
+
+/// A sum of n products and a bias in any order, with or without fused multiply-adds: n + 1 roundings at most touch a
+/// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms.
+inline double sum_bound(std::size_t n, double magnitude) { return static_cast<double>(n + 2) * kUnitF32 * magnitude; }
+
+/// What an error of its argument may become behind the activation: the slopes of both GELUs stay below 1.13.
+inline double slope_bound(Activation activation) { return activation == Activation::none ? 1 : 1.13; }
+
+/// The activation's own error where its value is y. Exact GELU: |x| Phi(-|x|) is off by less than 2.5 u (the fit by
+/// 3e-8 = u / 2, the rest is rounding of factors below 1/2), the difference rounds once. By tanh: the exponent e of
+/// x / (1 + exp(e)) is off by 5 u |e| and exp by 2 u, which |x| s (1 - s) (5 |e| + 2) < 1.5 bounds, s = 1 / (1 +
+/// exp(-e)); product and quotient round 4 times.
+inline double activation_bound(Activation activation, double y) {
+  return activation == Activation::none ? 0 : kUnitF32 * (4 * std::abs(y) + 2.5);
+}
+
+/// Adding the residual and storing rounds on our side, storing on the reference's.
+inline double store_bound(double y, double residual) { return kUnitF32 * (2 * std::abs(y) + std::abs(residual)); }
+
+}  // namespace lexiscope::testing
