@@ -22,13 +22,13 @@ class Layer {
       : engine_(make_engine("cpu", {.threads = threads})),
         inputs_{allocate_normal(dtype, heads, tokens, d, 1), allocate_normal(dtype, heads, tokens, d, 2),
                 allocate_normal(dtype, heads, tokens, d, 3)},
-        out_(engine_->allocate(DType::f32, {heads * tokens, d})),
+        out_(engine_->allocate(DType::f32, {heads, tokens, d})),
         statistics_(engine_->allocate(DType::f32, {3 * heads, tokens})),
         argmax_(engine_->allocate(DType::i32, {heads, tokens})),
         args_{.query = inputs_[0],
               .key = inputs_[1],
               .value = inputs_[2],
-              .out = out_.matrix<float>(),
+              .out = out_,
               .scale = 1.0f / std::sqrt(static_cast<float>(d))} {}
 
   void set_causal() { args_.mask = AttentionMask::causal; }
@@ -43,8 +43,7 @@ class Layer {
   /// On the first tokens of every head only.
   void run_on(std::size_t tokens) {
     AttentionArgs args = args_;
-    args.query.shape[1] = args.key.shape[1] = args.value.shape[1] = tokens;
-    args.out.rows = args.query.shape[0] * tokens;
+    args.query.shape[1] = args.key.shape[1] = args.value.shape[1] = args.out.shape[1] = tokens;
     engine_->attention(args);
   }
   void run() { engine_->attention(args_); }

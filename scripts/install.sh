@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkgconf
   libhwy-dev libopenblas-pthread-dev liblapacke-dev
-  libfmt-dev nlohmann-json3-dev libcli11-dev libxxhash-dev libssl-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev libxxhash-dev libssl-dev libicu-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-venv ca-certificates
 )

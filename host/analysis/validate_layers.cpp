@@ -31,7 +31,7 @@ AttentionResult run_attention(Engine& engine, const AttentionProblem& problem) {
   engine.attention({.query = dense_view<const void>(query.data(), DType::f32, query_shape),
                     .key = dense_view<const void>(key.data(), DType::f32, key_shape),
                     .value = dense_view<const void>(value.data(), DType::f32, key_shape),
-                    .out = {result.out.data(), heads * queries, d, d},
+                    .out = dense_view<void>(result.out.data(), DType::f32, query_shape),
                     .scale = 1 / std::sqrt(static_cast<float>(d)),
                     .mask = mask,
                     .statistics = {.log_sum_exp = {result.log_sum_exp.data(), heads, queries, queries},

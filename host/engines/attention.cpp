@@ -33,7 +33,7 @@ void require_shapes(const AttentionArgs& args) {
           k.shape[1], k.shape[2]);
   require(k.shape[0] > 0 && q.shape[0] % k.shape[0] == 0, "attention: query has {} heads, needs a multiple of key's {}",
           q.shape[0], k.shape[0]);
-  require_matrix("attention: out", args.out, q.shape[0] * q.shape[1], q.shape[2]);
+  require_out(args.out, q);
   require_vector_if_any("attention: key_padding", args.key_padding, k.shape[1]);
   const auto& wanted = args.statistics;
   require_matrix_if_any("attention: log_sum_exp", wanted.log_sum_exp, q.shape[0], q.shape[1]);
@@ -42,19 +42,30 @@ void require_shapes(const AttentionArgs& args) {
   require_matrix_if_any("attention: argmax", wanted.argmax, q.shape[0], q.shape[1]);
 }
 
-MatrixView<const std::byte> bytes_of(const void* data, std::size_t rows, std::size_t columns, std::size_t stride,
-                                     std::size_t element) {
-  return {static_cast<const std::byte*>(data), rows, columns * element, stride * element};
+MatrixView<const std::byte> head_bytes(const ConstTensorView& view, std::size_t head) {
+  const std::size_t element = size_of(view.dtype);
+  return {static_cast<const std::byte*>(view.data) + head * view.strides[0] * element, view.shape[1],
+          view.shape[2] * element, view.strides[1] * element};
 }
 
-void require_apart(const MatrixView<float>& out, std::string_view name, const ConstTensorView& input) {
-  const auto out_bytes = bytes_of(out.data, out.rows, out.columns, out.stride, sizeof(float));
-  const std::size_t element = size_of(input.dtype);
-  for (std::size_t head = 0; head < input.shape[0]; ++head) {
-    const auto* first = static_cast<const std::byte*>(input.data) + head * input.strides[0] * element;
-    require(!overlaps(out_bytes, bytes_of(first, input.shape[1], input.shape[2], input.strides[1], element)),
-            "attention: out overlaps {}'s head {} in memory", name, head);
-  }
+void require_apart(const ConstTensorView& out, std::string_view name, const ConstTensorView& input) {
+  for (std::size_t head = 0; head < out.shape[0]; ++head)
+    for (std::size_t other = 0; other < input.shape[0]; ++other)
+      require(!overlaps(head_bytes(out, head), head_bytes(input, other)),
+              "attention: out's head {} overlaps {}'s head {} in memory", head, name, other);
+}
+
+// Rows of one head, and heads, that do not run into each other.
+void require_out(const ConstTensorView& out, const ConstTensorView& query) {
+  require_heads("out", out);
+  require(out.dtype == DType::f32, "attention: out is {}, needs to be f32", name_of(out.dtype));
+  require(out.shape == query.shape, "attention: out is [{}, {}, {}], needs the query's [{}, {}, {}]", out.shape[0],
+          out.shape[1], out.shape[2], query.shape[0], query.shape[1], query.shape[2]);
+  require(out.shape[1] <= 1 || out.strides[1] >= out.shape[2], "attention: out's rows have a stride of {}, need {}",
+          out.strides[1], out.shape[2]);
+  for (std::size_t head = 1; head < out.shape[0]; ++head)
+    require(!overlaps(head_bytes(out, 0), head_bytes(out, head)), "attention: out's heads 0 and {} overlap in memory",
+            head);
 }
 
 }  // namespace
@@ -65,7 +76,7 @@ void Engine::attention(const AttentionArgs& args) {
   require_apart(args.out, "query", args.query);
   require_apart(args.out, "key", args.key);
   require_apart(args.out, "value", args.value);
-  if (args.out.rows > 0) do_attention(args);
+  if (args.out.elements() > 0) do_attention(args);
 }
 
 void ReferenceEngine::do_attention(const AttentionArgs& args) {

@@ -14,6 +14,10 @@ class HostEngine : public Engine {
   bool memory_is_host() const noexcept final { return true; }
   Tensor allocate(DType dtype, std::span<const std::size_t> shape) final;
   using Engine::allocate;
+
+ private:
+  void do_copy_to_engine(ConstTensorView host, TensorView engine) final;
+  void do_copy_to_host(ConstTensorView engine, TensorView host) final;
 };
 
 /// Double precision, plain loops, one thread: what every other engine is checked against.
@@ -24,11 +28,18 @@ class ReferenceEngine final : public HostEngine {
   int threads() const noexcept override { return 1; }
 
  private:
-  std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight) override;
+  std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight, DType precision) override;
   void do_attention(const AttentionArgs& args) override;
+  void do_attention_map(const AttentionMapArgs& args) override;
+  void do_rotary_embedding(const RotaryEmbeddingArgs& args) override;
+  void do_rms_norm(const RmsNormArgs& args) override;
   void do_layer_norm(const LayerNormArgs& args) override;
   void do_linear(const LinearArgs& args) override;
   void do_gelu_mlp(const GeluMlpArgs& args) override;
+  void do_swiglu_mlp(const SwigluMlpArgs& args) override;
+  void do_certainty(const CertaintyArgs& args) override;
+  void do_drift(const DriftArgs& args) override;
+  void do_convert(const ConvertArgs& args) override;
   void do_covariance(const CovarianceArgs& args) override;
   void do_eigendecomposition(const EigendecompositionArgs& args) override;
   void do_projection(const ProjectionArgs& args) override;
@@ -52,11 +63,18 @@ class CpuEngine final : public HostEngine {
   int threads() const noexcept override { return threads_; }
 
  private:
-  std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight) override;
+  std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight, DType precision) override;
   void do_attention(const AttentionArgs& args) override;
+  void do_attention_map(const AttentionMapArgs& args) override;
+  void do_rotary_embedding(const RotaryEmbeddingArgs& args) override;
+  void do_rms_norm(const RmsNormArgs& args) override;
   void do_layer_norm(const LayerNormArgs& args) override;
   void do_linear(const LinearArgs& args) override;
   void do_gelu_mlp(const GeluMlpArgs& args) override;
+  void do_swiglu_mlp(const SwigluMlpArgs& args) override;
+  void do_certainty(const CertaintyArgs& args) override;
+  void do_drift(const DriftArgs& args) override;
+  void do_convert(const ConvertArgs& args) override;
   void do_covariance(const CovarianceArgs& args) override;
   void do_eigendecomposition(const EigendecompositionArgs& args) override;
   void do_projection(const ProjectionArgs& args) override;

@@ -24,18 +24,20 @@ CpuPackedMatrix::CpuPackedMatrix(MatrixView<const float> weight, std::string_vie
   weights_.data = packed;
 }
 
-std::unique_ptr<PackedMatrix> Engine::pack(MatrixView<const float> weight) {
+std::unique_ptr<PackedMatrix> Engine::pack(MatrixView<const float> weight, DType precision) {
   require(weight.rows > 0 && weight.columns > 0, "pack: weight is [{}, {}], needs at least [1, 1]", weight.rows,
           weight.columns);
   require_matrix("pack: weight", weight);
-  return do_pack(weight);
+  return do_pack(weight, precision);
 }
 
-std::unique_ptr<PackedMatrix> ReferenceEngine::do_pack(MatrixView<const float> weight) {
+std::unique_ptr<PackedMatrix> ReferenceEngine::do_pack(MatrixView<const float> weight, DType precision) {
+  if (precision != DType::f32) fail(ErrorCode::kUnsupported, "pack: {} weights are not supported", name_of(precision));
   return std::make_unique<ReferencePackedMatrix>(weight, name());
 }
 
-std::unique_ptr<PackedMatrix> CpuEngine::do_pack(MatrixView<const float> weight) {
+std::unique_ptr<PackedMatrix> CpuEngine::do_pack(MatrixView<const float> weight, DType precision) {
+  if (precision != DType::f32) fail(ErrorCode::kUnsupported, "pack: {} weights are not supported", name_of(precision));
   return std::make_unique<CpuPackedMatrix>(weight, name(), threads_);
 }
 

@@ -16,10 +16,6 @@ int usable_cores() {
 
 }  // namespace
 
-Tensor HostEngine::allocate(DType dtype, std::span<const std::size_t> shape) {
-  return allocate_host_tensor(dtype, shape);
-}
-
 std::string ReferenceEngine::description() const { return "1 thread, double precision, plain loops"; }
 
 std::string CpuEngine::description() const {

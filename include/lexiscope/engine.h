@@ -10,14 +10,21 @@
 
 #include "lexiscope/ops/affinities.h"
 #include "lexiscope/ops/attention.h"
+#include "lexiscope/ops/attention_map.h"
+#include "lexiscope/ops/certainty.h"
+#include "lexiscope/ops/convert.h"
 #include "lexiscope/ops/cosine_statistics.h"
 #include "lexiscope/ops/covariance.h"
+#include "lexiscope/ops/drift.h"
 #include "lexiscope/ops/eigendecomposition.h"
 #include "lexiscope/ops/gelu_mlp.h"
 #include "lexiscope/ops/layer_norm.h"
 #include "lexiscope/ops/linear.h"
 #include "lexiscope/ops/neighbors.h"
 #include "lexiscope/ops/projection.h"
+#include "lexiscope/ops/rms_norm.h"
+#include "lexiscope/ops/rotary_embedding.h"
+#include "lexiscope/ops/swiglu_mlp.h"
 #include "lexiscope/ops/tsne_gradient.h"
 #include "lexiscope/ops/tsne_kl.h"
 
@@ -45,11 +52,26 @@ class Engine {
     return allocate(dtype, std::span(shape.begin(), shape.size()));
   }
 
-  std::unique_ptr<PackedMatrix> pack(MatrixView<const float> weight);  ///< [out, in]
+  /// Copies between the host's memory and the engine's: dense views of one type and shape. Throw
+  /// Error{kInvalidArgument} where they are not.
+  void copy_to_engine(ConstTensorView host, TensorView engine);
+  void copy_to_host(ConstTensorView engine, TensorView host);
+
+  /// A weight matrix [out, in] from the host's memory, kept in the engine's own layout as f32 or bf16 (nearest, ties to
+  /// even). With bf16 an operation rounds its input to bf16 as well and sums products in f32. Throws
+  /// Error{kUnsupported} for another precision.
+  std::unique_ptr<PackedMatrix> pack(MatrixView<const float> weight, DType precision = DType::f32);
   void attention(const AttentionArgs& args);
+  void attention_map(const AttentionMapArgs& args);
+  void rotary_embedding(const RotaryEmbeddingArgs& args);
+  void rms_norm(const RmsNormArgs& args);
   void layer_norm(const LayerNormArgs& args);
   void linear(const LinearArgs& args);
   void gelu_mlp(const GeluMlpArgs& args);
+  void swiglu_mlp(const SwigluMlpArgs& args);
+  void certainty(const CertaintyArgs& args);
+  void drift(const DriftArgs& args);
+  void convert(const ConvertArgs& args);
   void covariance(const CovarianceArgs& args);
   void eigendecomposition(const EigendecompositionArgs& args);
   void projection(const ProjectionArgs& args);
@@ -63,11 +85,20 @@ class Engine {
   CosineStatistics cosine_statistics(const CosineStatisticsArgs& args);
 
  private:
-  virtual std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight) = 0;
+  virtual void do_copy_to_engine(ConstTensorView host, TensorView engine) = 0;
+  virtual void do_copy_to_host(ConstTensorView engine, TensorView host) = 0;
+  virtual std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight, DType precision) = 0;
   virtual void do_attention(const AttentionArgs& args) = 0;
+  virtual void do_attention_map(const AttentionMapArgs& args) = 0;
+  virtual void do_rotary_embedding(const RotaryEmbeddingArgs& args) = 0;
+  virtual void do_rms_norm(const RmsNormArgs& args) = 0;
   virtual void do_layer_norm(const LayerNormArgs& args) = 0;
   virtual void do_linear(const LinearArgs& args) = 0;
   virtual void do_gelu_mlp(const GeluMlpArgs& args) = 0;
+  virtual void do_swiglu_mlp(const SwigluMlpArgs& args) = 0;
+  virtual void do_certainty(const CertaintyArgs& args) = 0;
+  virtual void do_drift(const DriftArgs& args) = 0;
+  virtual void do_convert(const ConvertArgs& args) = 0;
   virtual void do_covariance(const CovarianceArgs& args) = 0;
   virtual void do_eigendecomposition(const EigendecompositionArgs& args) = 0;
   virtual void do_projection(const ProjectionArgs& args) = 0;

@@ -285,8 +285,8 @@ AttentionBlock block_of(const AttentionArgs& args, const PackedHeads& packed, st
     block.keys = std::min(seen_keys, static_cast<std::size_t>(std::max<std::ptrdiff_t>(last_limit, 0)));
   }
   block.key_padding = args.key_padding.data;
-  block.out = args.out.row(head * queries + first_query);
-  block.out_stride = args.out.stride;
+  block.out = static_cast<float*>(args.out.data) + head * args.out.strides[0] + first_query * args.out.strides[1];
+  block.out_stride = args.out.strides[1];
   block.log_sum_exp = statistic_row(args.statistics.log_sum_exp, head, first_query);
   block.entropy = statistic_row(args.statistics.entropy, head, first_query);
   block.maximum = statistic_row(args.statistics.maximum, head, first_query);

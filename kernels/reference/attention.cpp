@@ -56,7 +56,8 @@ void attend_row(const AttentionArgs& args, std::size_t head, std::size_t query, 
     for (std::size_t c = 0; c < d; ++c) out[c] += weight * element(v, group * v.strides[0] + key * v.strides[1] + c);
   }
 
-  for (std::size_t c = 0; c < d; ++c) args.out.row(head * args.query.shape[1] + query)[c] = static_cast<float>(out[c]);
+  auto* row = static_cast<float*>(args.out.data) + head * args.out.strides[0] + query * args.out.strides[1];
+  for (std::size_t c = 0; c < d; ++c) row[c] = static_cast<float>(out[c]);
   if (!wanted.log_sum_exp.empty()) wanted.log_sum_exp.row(head)[query] = static_cast<float>(log_sum_exp);
   if (!wanted.entropy.empty()) wanted.entropy.row(head)[query] = static_cast<float>(entropy);
   if (!wanted.maximum.empty()) wanted.maximum.row(head)[query] = static_cast<float>(maximum);

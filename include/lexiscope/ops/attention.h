@@ -32,12 +32,12 @@ struct AttentionStatistics {
 /// d_k is 0, scale is not finite, or `out` overlaps an input; Error{kUnsupported} for a type the engine has no
 /// kernel for.
 struct AttentionArgs {
-  ConstTensorView query{};                       ///< [H, T_q, d_k], f32 or bf16 (the reference: f16 and f64 too)
-  ConstTensorView key{};                         ///< [H_kv, T_k, d_k], of the query's type
-  ConstTensorView value{};                       ///< [H_kv, T_k, d_k], of the query's type
-  MatrixView<float> out{};                       ///< [H * T_q, d_k]: head by head
-  float scale = 0;                               ///< usually 1 / sqrt(d_k)
-  AttentionMask mask = AttentionMask::none;      ///< combined with key_padding where both are given
+  ConstTensorView query{};                   ///< [H, T_q, d_k], f32 or bf16 (the reference: f16 and f64 too)
+  ConstTensorView key{};                     ///< [H_kv, T_k, d_k], of the query's type
+  ConstTensorView value{};                   ///< [H_kv, T_k, d_k], of the query's type
+  TensorView out{};                          ///< [H, T_q, d_k] f32; [T_q, H * d_k] in memory with strides d_k, H d_k
+  float scale = 0;                           ///< usually 1 / sqrt(d_k)
+  AttentionMask mask = AttentionMask::none;  ///< combined with key_padding where both are given
   VectorView<const std::uint8_t> key_padding{};  ///< [T_k], 0 where the key is padding, or empty for none
   AttentionStatistics statistics{};
 };

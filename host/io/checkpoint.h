@@ -1,0 +1,47 @@
+// A model's weights by name, whatever file they lie in: safetensors (one file or sharded) or GGUF, brought to f32 row
+// by row from the mapping.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/io/gguf.h"
+#include "lexiscope/tensor.h"
+
+namespace lexiscope {
+
+/// What a checkpoint knows of one tensor, rows first (a GGUF file's dimensions are in reverse order there).
+struct CheckpointEntry {
+  std::string name;
+  std::string stored_dtype;  ///< "F32", "BF16", "Q4_1", ...
+  std::vector<std::size_t> shape;
+};
+
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  virtual const std::vector<CheckpointEntry>& entries() const noexcept = 0;  ///< sorted by name
+  const CheckpointEntry* find(std::string_view name) const noexcept;         ///< null where there is none
+  /// Rows [first, first + to.rows) of a tensor of rank 1 (one row) or 2, as f32, dequantised exactly as stored. The
+  /// caller has checked name, range and shape. Throws Error{kInvalidFile} naming file, tensor, row and column for a
+  /// value that is not finite or that f32 cannot hold, and naming a stored type that there is no code for.
+  virtual void read_rows(const CheckpointEntry& entry, std::size_t first, MatrixView<float> to) const = 0;
+  /// The metadata of a GGUF file; null for another.
+  virtual const GgufFile* gguf() const noexcept { return nullptr; }
+  /// The file that holds the tensor, for messages and for manifests.
+  virtual std::string path_of(const CheckpointEntry& entry) const = 0;
+
+  /// The whole tensor, after checking that it is there with that shape: Error{kInvalidFile} names file, tensor, the
+  /// shape it has and the shape needed.
+  std::vector<float> read(std::string_view name, std::span<const std::size_t> shape) const;
+};
+
+/// Opens a Hugging Face folder (model.safetensors or model.safetensors.index.json), a .safetensors or a .gguf. Throws
+/// Error{kInvalidFile} as Safetensors and GgufFile do.
+std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& model);
+
+}  // namespace lexiscope
