@@ -19,6 +19,25 @@ void require_heads(std::string_view name, const ConstTensorView& view) {
           view.shape[1], view.shape[2]);
 }
 
+MatrixView<const std::byte> head_bytes(const ConstTensorView& view, std::size_t head) {
+  const std::size_t element = size_of(view.dtype);
+  return {static_cast<const std::byte*>(view.data) + head * view.strides[0] * element, view.shape[1],
+          view.shape[2] * element, view.strides[1] * element};
+}
+
+// Rows of one head, and heads, that do not run into each other.
+void require_out(const ConstTensorView& out, const ConstTensorView& query) {
+  require_heads("out", out);
+  require(out.dtype == DType::f32, "attention: out is {}, needs to be f32", name_of(out.dtype));
+  require(out.shape == query.shape, "attention: out is [{}, {}, {}], needs the query's [{}, {}, {}]", out.shape[0],
+          out.shape[1], out.shape[2], query.shape[0], query.shape[1], query.shape[2]);
+  require(out.shape[1] <= 1 || out.strides[1] >= out.shape[2], "attention: out's rows have a stride of {}, need {}",
+          out.strides[1], out.shape[2]);
+  for (std::size_t head = 1; head < out.shape[0]; ++head)
+    require(!overlaps(head_bytes(out, 0), head_bytes(out, head)), "attention: out's heads 0 and {} overlap in memory",
+            head);
+}
+
 void require_shapes(const AttentionArgs& args) {
   const auto &q = args.query, &k = args.key, &v = args.value;
   require_heads("query", q);
@@ -42,30 +61,11 @@ void require_shapes(const AttentionArgs& args) {
   require_matrix_if_any("attention: argmax", wanted.argmax, q.shape[0], q.shape[1]);
 }
 
-MatrixView<const std::byte> head_bytes(const ConstTensorView& view, std::size_t head) {
-  const std::size_t element = size_of(view.dtype);
-  return {static_cast<const std::byte*>(view.data) + head * view.strides[0] * element, view.shape[1],
-          view.shape[2] * element, view.strides[1] * element};
-}
-
 void require_apart(const ConstTensorView& out, std::string_view name, const ConstTensorView& input) {
   for (std::size_t head = 0; head < out.shape[0]; ++head)
     for (std::size_t other = 0; other < input.shape[0]; ++other)
       require(!overlaps(head_bytes(out, head), head_bytes(input, other)),
               "attention: out's head {} overlaps {}'s head {} in memory", head, name, other);
-}
-
-// Rows of one head, and heads, that do not run into each other.
-void require_out(const ConstTensorView& out, const ConstTensorView& query) {
-  require_heads("out", out);
-  require(out.dtype == DType::f32, "attention: out is {}, needs to be f32", name_of(out.dtype));
-  require(out.shape == query.shape, "attention: out is [{}, {}, {}], needs the query's [{}, {}, {}]", out.shape[0],
-          out.shape[1], out.shape[2], query.shape[0], query.shape[1], query.shape[2]);
-  require(out.shape[1] <= 1 || out.strides[1] >= out.shape[2], "attention: out's rows have a stride of {}, need {}",
-          out.strides[1], out.shape[2]);
-  for (std::size_t head = 1; head < out.shape[0]; ++head)
-    require(!overlaps(head_bytes(out, 0), head_bytes(out, head)), "attention: out's heads 0 and {} overlap in memory",
-            head);
 }
 
 }  // namespace
