@@ -11,30 +11,18 @@ there are cores (taskset limits both). The true KL divergences of both maps are 
 import argparse
 import importlib.metadata
 import json
-import multiprocessing
-import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "cpu-release"
-THREADS = len(os.sched_getaffinity(0))
+from common import BUILD, THREADS, Peer, array, bench, fetched, limit_threads, machine, spread, timed, write_block
+
 NEIGHBORS, PERPLEXITY, ITERATIONS = 90, 30, 750
 
 
 # ---- the peers, each in a process of its own: their thread pools must not spin beside each other
-
-
-def timed(work):
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
 
 
 def scikit_learn_pca(embedding):
@@ -57,7 +45,7 @@ def faiss_search(points):
     return timed(search)[0]
 
 
-def torch_attention(_):
+def torch_attention():
     import torch
 
     torch.set_num_threads(THREADS)
@@ -82,17 +70,6 @@ def opentsne_map(embedding):
     return seconds, numpy.asarray(positions)
 
 
-class Peer:
-    """Runs one function in a process that stays warm between the turns."""
-
-    def __init__(self, function, data=None):
-        self.function, self.data = function, data
-        self.process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-
-    def run(self):
-        return self.process.submit(self.function, self.data).result()
-
-
 # ---- ours
 
 
@@ -100,25 +77,6 @@ def project(model, out, *options):
     command = [BUILD / "lexiscope", "project", model, "--out", out, "--overwrite", "--quiet", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads((out / "manifest.json").read_text())
-
-
-def array(run, name):
-    import numpy
-
-    manifest = json.loads((run / "manifest.json").read_text())
-    return numpy.load(run / manifest["arrays"][name]["file"])
-
-
-def bench(name):
-    """One run of lexiscope-bench: the benchmark's record, and the limits it measured before."""
-    command = [BUILD / "bench" / "lexiscope-bench", f"--benchmark_filter=^{name}$", "--benchmark_format=json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    records = json.loads(done.stdout)["benchmarks"]
-    if len(records) != 1:
-        sys.exit(f"lexiscope-bench has {len(records)} benchmarks called {name}")
-    limits = re.search(r"sgemm ([\d.]+) GFLOP/s, copy of \d+ MiB ([\d.]+) GB/s", done.stderr)
-    scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[records[0]["time_unit"]]
-    return records[0] | {"seconds": records[0]["real_time"] * scale, "limits": tuple(map(float, limits.groups()))}
 
 
 def embedding_of(model):
@@ -227,14 +185,8 @@ FIGURES = {
 
 
 def report(times, limits, figures, kl):
-    def spread(values):
-        return f"{statistics.median(values):.3g} s ({min(values):.3g} to {max(values):.3g})"
-
     versions = {name: importlib.metadata.version(name) for name in ("scikit-learn", "faiss-cpu", "openTSNE", "torch")}
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
-    sgemm, copy = (statistics.median(values) for values in zip(*limits))
-    yield f"{processor}, {THREADS} threads on each side; medians of {len(times['pca']['ours'])} turns (least to most)."
-    yield f"This machine's limits in the same run: sgemm {sgemm:.0f} GFLOP/s, copy {copy:.1f} GB/s."
+    yield from machine(limits)
     yield "Peers: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
     yield ""
     yield "| work | Lexiscope | peer | | ratio | at most |"
@@ -257,16 +209,6 @@ def report(times, limits, figures, kl):
         yield f"{FIGURES[name][0].upper()}{FIGURES[name][1:]}: {shown} (`{name}`)."
 
 
-def write_block(lines):
-    page = ROOT / "docs" / "performance.md"
-    text = page.read_text()
-    block = "<!-- peers:begin -->\n" + "\n".join(lines) + "\n<!-- peers:end -->"
-    text, replaced = re.subn(r"<!-- peers:begin -->.*<!-- peers:end -->", lambda _: block, text, flags=re.DOTALL)
-    if replaced != 1:
-        sys.exit(f"{page} needs one pair of peers: markers, has {replaced}")
-    page.write_text(text)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
@@ -274,16 +216,13 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     arguments = parser.parse_args()
     arguments.figures = list(FIGURES)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(THREADS)  # read by the peers' processes when they start
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # PyTorch's CPU path
-
-    model = ROOT / subprocess.run([ROOT / "scripts/fetch_minilm.sh"], check=True, capture_output=True, text=True).stdout.strip()
+    limit_threads()
+    model = fetched("fetch_minilm.sh")
     with tempfile.TemporaryDirectory() as folder:
         lines = list(report(*measure(arguments, model, Path(folder))))
     print("\n".join(lines))
     if arguments.write:
-        write_block(lines)
+        write_block("peers", lines)
 
 
 if __name__ == "__main__":
