@@ -147,8 +147,11 @@ TEST(EmbeddingSource, ThatIsNoneIsRefusedWithItsReason) {
   folder.write("model.gguf", "GGUF");
   const std::tuple<const char*, EmbeddingOptions, ErrorCode, const char*> cases[] = {
       {"none", {}, ErrorCode::kInvalidFile, "none: cannot be opened: No such file or directory"},
-      {"x.txt", {}, ErrorCode::kInvalidFile, "x.txt: is no folder, .safetensors or .npy"},
-      {"model.gguf", {}, ErrorCode::kUnsupported, "model.gguf: GGUF files are not supported"},
+      {"x.txt", {}, ErrorCode::kInvalidFile, "x.txt: is no folder, .safetensors, .gguf or .npy"},
+      {"model.gguf",
+       {},
+       ErrorCode::kInvalidFile,
+       "model.gguf: is cut short: the version at byte 4 needs 4 bytes, 0 are left"},
       {"model", {}, ErrorCode::kInvalidFile, "model: holds neither model.safetensors nor model.safetensors.index.json"},
       {"vector.npy", {}, ErrorCode::kInvalidFile, "vector.npy: shape is (2,), a matrix of rank 2 is needed"},
       {"empty.npy", {}, ErrorCode::kInvalidFile, "empty.npy: shape is (0, 2), it is empty"},

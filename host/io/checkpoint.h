@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,22 +27,36 @@ class Checkpoint {
 
   virtual const std::vector<CheckpointEntry>& entries() const noexcept = 0;  ///< sorted by name
   const CheckpointEntry* find(std::string_view name) const noexcept;         ///< null where there is none
-  /// Rows [first, first + to.rows) of a tensor of rank 1 (one row) or 2, as f32, dequantised exactly as stored. The
-  /// caller has checked name, range and shape. Throws Error{kInvalidFile} naming file, tensor, row and column for a
-  /// value that is not finite or that f32 cannot hold, and naming a stored type that there is no code for.
-  virtual void read_rows(const CheckpointEntry& entry, std::size_t first, MatrixView<float> to) const = 0;
   /// The metadata of a GGUF file; null for another.
   virtual const GgufFile* gguf() const noexcept { return nullptr; }
-  /// The file that holds the tensor, for messages and for manifests.
+  /// The file that holds the tensor.
   virtual std::string path_of(const CheckpointEntry& entry) const = 0;
+  /// For messages: "model.safetensors: tensor \"wte.weight\"".
+  std::string describe(const CheckpointEntry& entry) const;
 
-  /// The whole tensor, after checking that it is there with that shape: Error{kInvalidFile} names file, tensor, the
-  /// shape it has and the shape needed.
+  /// Rows [first, first + to.rows) of a tensor of rank 1 (one row) or 2, as f32, dequantised exactly as stored. The
+  /// caller has checked range and shape. Throws Error{kInvalidFile} naming file, tensor, row and column for a value
+  /// that is not finite or that f32 cannot hold, and naming a stored type that there is no code for.
+  void read_rows(const CheckpointEntry& entry, std::size_t first, MatrixView<float> to) const;
+
+  /// The whole tensor, after checking that it is there with that shape (rank 1 or 2): Error{kInvalidFile} names file,
+  /// tensor, the shape it has and the shape needed.
   std::vector<float> read(std::string_view name, std::span<const std::size_t> shape) const;
+
+ private:
+  friend std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& model);
+  virtual void do_read_rows(const CheckpointEntry& entry, const std::string& where, std::size_t first,
+                            MatrixView<float> to) const = 0;
+
+  std::string path_;  ///< as the user named it
 };
 
-/// Opens a Hugging Face folder (model.safetensors or model.safetensors.index.json), a .safetensors or a .gguf. Throws
-/// Error{kInvalidFile} as Safetensors and GgufFile do.
+/// model.safetensors or model.safetensors.index.json in a Hugging Face folder. Throws Error{kInvalidFile} where there
+/// is neither.
+std::filesystem::path weights_file(const std::filesystem::path& folder);
+
+/// Opens a Hugging Face folder, a .safetensors or a .gguf. Throws Error{kInvalidFile} as weights_file, Safetensors and
+/// GgufFile do.
 std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& model);
 
 }  // namespace lexiscope

@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "host/core/finite.h"
+#include "host/core/host_memory.h"
 #include "host/core/require.h"
 #include "host/io/array_layout.h"
+#include "host/io/checkpoint.h"
 #include "host/io/convert.h"
 #include "host/io/json_file.h"
 #include "host/io/npy.h"
@@ -29,6 +31,8 @@ namespace {
 constexpr std::string_view kEmbeddingNames[] = {"word_embeddings.weight", "wte.weight", "embed_tokens.weight",
                                                 "embed_in.weight", "shared.weight"};
 
+constexpr std::string_view kGgufTokens = "tokenizer.ggml.tokens";
+
 bool is_there(const fs::path& path) {
   std::error_code problem;
   return fs::exists(path, problem);
@@ -39,19 +43,24 @@ bool ends_in_component(std::string_view name, std::string_view ending) {
   return name == ending || (name.ends_with(ending) && name[name.size() - ending.size() - 1] == '.');
 }
 
-std::string some_names(const std::vector<SafetensorsEntry>& entries) {
+std::string some_names(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 8;
   std::string text;
-  for (std::size_t i = 0; i < std::min(entries.size(), kShown); ++i)
-    text += (i ? ", " : "") + in_quotes(entries[i].name);
-  return entries.size() > kShown ? fmt::format("{} and {} more", text, entries.size() - kShown) : text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + in_quotes(names[i]);
+  return names.size() > kShown ? fmt::format("{} and {} more", text, names.size() - kShown) : text;
+}
+
+std::vector<std::string> names_of(const std::vector<SafetensorsEntry>& entries) {
+  std::vector<std::string> names;
+  for (const SafetensorsEntry& entry : entries) names.push_back(entry.name);
+  return names;
 }
 
 const SafetensorsEntry& choose_tensor(const Safetensors& tensors, const std::string& wanted, const std::string& path) {
   if (!wanted.empty()) {
     if (const SafetensorsEntry* entry = tensors.find(wanted)) return *entry;
     fail(ErrorCode::kInvalidFile, "{}: holds no tensor {}; it holds {}", path, in_quotes(wanted),
-         some_names(tensors.entries()));
+         some_names(names_of(tensors.entries())));
   }
   for (const std::string_view ending : kEmbeddingNames) {
     std::vector<SafetensorsEntry> found;
@@ -59,11 +68,11 @@ const SafetensorsEntry& choose_tensor(const Safetensors& tensors, const std::str
       if (ends_in_component(entry.name, ending)) found.push_back(entry);
     if (found.size() > 1)
       fail(ErrorCode::kInvalidFile, "{}: several tensors may be the embedding, one must be named: {}", path,
-           some_names(found));
+           some_names(names_of(found)));
     if (found.size() == 1) return *tensors.find(found.front().name);
   }
   fail(ErrorCode::kInvalidFile, "{}: no tensor's name ends in {}; one must be named of {}", path,
-       fmt::join(kEmbeddingNames, ", "), some_names(tensors.entries()));
+       fmt::join(kEmbeddingNames, ", "), some_names(names_of(tensors.entries())));
 }
 
 // Of the keys that models use for one thing, the first that is there and a number.
@@ -155,26 +164,49 @@ Embedding from_safetensors(const fs::path& path, const std::optional<fs::path>& 
   return embedding;
 }
 
-Embedding from_folder(const fs::path& folder, const EmbeddingOptions& options) {
-  for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
-    if (is_there(folder / name)) return from_safetensors(folder / name, folder, options);
-  const bool pickled = is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json");
-  fail(ErrorCode::kInvalidFile, "{}: holds neither model.safetensors nor model.safetensors.index.json{}",
-       folder.string(), pickled ? "; pytorch_model.bin is not read, it must be converted to safetensors" : "");
+Embedding from_gguf(const fs::path& path, const EmbeddingOptions& options) {
+  const auto checkpoint = open_checkpoint(path);
+  const std::string name = options.tensor.empty() ? "token_embd.weight" : options.tensor;
+  const CheckpointEntry* entry = checkpoint->find(name);
+  if (!entry) {
+    std::vector<std::string> names;
+    for (const CheckpointEntry& other : checkpoint->entries()) names.push_back(other.name);
+    fail(ErrorCode::kInvalidFile, "{}: holds no tensor {}; it holds {}", path.string(), in_quotes(name),
+         some_names(names));
+  }
+  const std::string where = checkpoint->describe(*entry);
+  require_matrix(where, entry->shape);
+  require(options.limit <= entry->shape[0], "{}: a limit of {} rows is given, it has {}", where, options.limit,
+          entry->shape[0]);
+  const std::size_t shape[] = {options.limit ? options.limit : entry->shape[0], entry->shape[1]};
+  auto values = std::make_shared<Tensor>(allocate_host_tensor(DType::f32, shape));
+  checkpoint->read_rows(*entry, 0, values->matrix<float>());
+  Embedding embedding;
+  embedding.path = path.string();
+  embedding.tensor = name;
+  embedding.stored_dtype = entry->stored_dtype;
+  embedding.matrix = values->matrix<float>();
+  embedding.keep_alive = std::move(values);
+  if (checkpoint->gguf()->has(kGgufTokens)) {
+    const auto& tokens = checkpoint->gguf()->texts(kGgufTokens);
+    if (tokens.size() == entry->shape[0]) embedding.tokens.assign(tokens.begin(), tokens.begin() + shape[0]);
+  }
+  embedding.sha256 = sha256_file(path);
+  return embedding;
 }
 
 }  // namespace
 
 Embedding load_embedding(const fs::path& source, const EmbeddingOptions& options) {
   std::error_code problem;
-  if (fs::is_directory(source, problem)) return from_folder(source, options);
+  if (fs::is_directory(source, problem)) return from_safetensors(weights_file(source), source, options);
   const RegularFile readable(source);  // first of all: a wrong path is told as such, whatever its ending
   const std::string name = source.filename().string();
   if (name.ends_with(".npy")) return from_npy(source, options);
   if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json"))
     return from_safetensors(source, std::nullopt, options);
-  if (name.ends_with(".gguf")) fail(ErrorCode::kUnsupported, "{}: GGUF files are not supported", source.string());
-  fail(ErrorCode::kInvalidFile, "{}: is no folder, .safetensors or .npy", source.string());
+  if (name.ends_with(".gguf")) return from_gguf(source, options);
+  fail(ErrorCode::kInvalidFile, "{}: is no folder, .safetensors, .gguf or .npy", source.string());
 }
 
 }  // namespace lexiscope

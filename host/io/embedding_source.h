@@ -1,4 +1,5 @@
-// Where an embedding matrix comes from: a Hugging Face folder, a .safetensors or an .npy, with its tokens where known.
+// Where an embedding matrix comes from: a Hugging Face folder, a .safetensors, a .gguf or an .npy, with its tokens
+// where known.
 #pragma once
 
 #include <cstddef>
@@ -26,17 +27,17 @@ struct Embedding {
   std::shared_ptr<const void> keep_alive;
 };
 
-/// Reads SOURCE: a Hugging Face folder, a .safetensors file (or the *.index.json of a sharded one), or an .npy.
+/// Reads SOURCE: a Hugging Face folder, a .safetensors file (or the *.index.json of a sharded one), a .gguf or an .npy.
 /// In a folder: model.safetensors or model.safetensors.index.json; tokens from tokenizer.json, vocab.txt or vocab.json
 /// (rows beyond the vocabulary are called "[row N]"); where config.json is there, its vocabulary size and width must be
 /// the tensor's. The tensor is the one whose name ends in word_embeddings.weight, wte.weight, embed_tokens.weight,
 /// embed_in.weight or shared.weight, unless options name one; a tensor that options name is not held to config.json,
-/// and has tokens only where it has a row for each. Everything is converted to f32.
+/// and has tokens only where it has a row for each. Of a .gguf it is token_embd.weight, with the tokens of its
+/// metadata. Everything is converted to f32.
 ///
 /// Throws Error{kInvalidFile} naming file, field and value where something is missing, malformed, not of rank 2, empty,
 /// or holds a value that f32 cannot: a NaN or infinity, an f64 beyond its range, an integer beyond 2^24 (names row and
-/// column); Error{kUnsupported} for a .gguf; Error{kInvalidArgument} where options.limit exceeds N, or options.tensor
-/// is given for an .npy.
+/// column); Error{kInvalidArgument} where options.limit exceeds N, or options.tensor is given for an .npy.
 Embedding load_embedding(const std::filesystem::path& source, const EmbeddingOptions& options = {});
 
 /// Lower-case hex of a file's SHA-256. Throws as MappedFile does; Error{kInputOutput} where reading fails.

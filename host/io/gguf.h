@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,26 +15,21 @@
 
 namespace lexiscope {
 
-/// A metadata value. Integers of every width are 64 bits wide here, floats are double; an array holds one kind.
-struct GgufValue;
-using GgufArray =
-    std::variant<std::vector<std::int64_t>, std::vector<double>, std::vector<bool>, std::vector<std::string>>;
-struct GgufValue {
-  std::variant<std::int64_t, std::uint64_t, double, bool, std::string, GgufArray> value;
-};
+/// A metadata value. Integers are widened to 64 bits, floats to double; truth values in arrays are integers.
+using GgufValue = std::variant<std::int64_t, std::uint64_t, double, bool, std::string, std::vector<std::int64_t>,
+                               std::vector<double>, std::vector<std::string>>;
 
 struct GgufTensor {
   std::string name;
-  std::uint32_t type = 0;          ///< ggml's number
-  std::string type_name;           ///< "F32", "Q4_1", ...; "type 99" for one unknown here
-  std::vector<std::size_t> shape;  ///< rows first: the reverse of the file's order
-  std::span<const std::byte> data;
+  std::uint32_t type = 0;           ///< ggml's number (host/io/gguf_blocks.h)
+  std::string type_name;            ///< "F32", "Q4_1", ...; "type 99" for one unknown here
+  std::vector<std::size_t> shape;   ///< rows first: the reverse of the file's order
+  std::span<const std::byte> data;  ///< empty for an unknown type, whose size is not known
 };
 
 /// Throws Error{kInvalidFile} naming file, field, value and offset: a wrong magic, an unsupported version or byte
-/// order, a file cut short, counts, lengths or offsets beyond the file, nested arrays, strings that are too long, a
-/// duplicate key or tensor, dimensions that overflow or do not divide into blocks, tensors that overlap or leave the
-/// file or miss their alignment.
+/// order, a file cut short, counts, lengths or offsets beyond the file, nested arrays, a duplicate key or tensor,
+/// dimensions that overflow or do not divide into blocks, tensors that overlap, leave the file or miss their alignment.
 class GgufFile {
  public:
   explicit GgufFile(const std::filesystem::path& path);
@@ -52,6 +48,7 @@ class GgufFile {
   const std::vector<double>& numbers(std::string_view key) const;
 
  private:
+  const GgufValue* find(std::string_view key) const noexcept;
   const GgufValue& value(std::string_view key) const;
 
   std::string path_;
