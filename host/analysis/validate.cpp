@@ -20,9 +20,13 @@ struct Entry {
 };
 
 constexpr std::array kOperations{Entry{"attention", validate_attention},
+                                 Entry{"rotary_embedding", validate_rotary_embedding},
+                                 Entry{"rms_norm", validate_rms_norm},
                                  Entry{"layer_norm", validate_layer_norm},
                                  Entry{"linear", validate_linear},
                                  Entry{"gelu_mlp", validate_gelu_mlp},
+                                 Entry{"drift", validate_drift},
+                                 Entry{"convert", validate_convert},
                                  Entry{"covariance", validate_covariance},
                                  Entry{"eigendecomposition", validate_eigendecomposition},
                                  Entry{"projection", validate_projection},

@@ -1,0 +1,7 @@
+#pragma once
+
+#include "lexiscope/ops/drift.h"
+
+namespace lexiscope::reference {
+void drift(const DriftArgs& args);
+}

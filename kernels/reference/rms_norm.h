@@ -1,0 +1,7 @@
+#pragma once
+
+#include "lexiscope/ops/rms_norm.h"
+
+namespace lexiscope::reference {
+void rms_norm(const RmsNormArgs& args);
+}

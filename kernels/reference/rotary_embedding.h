@@ -1,0 +1,7 @@
+#pragma once
+
+#include "lexiscope/ops/rotary_embedding.h"
+
+namespace lexiscope::reference {
+void rotary_embedding(const RotaryEmbeddingArgs& args);
+}
