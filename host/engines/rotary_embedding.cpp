@@ -13,8 +13,9 @@ void Engine::rotary_embedding(const RotaryEmbeddingArgs& args) {
   const auto [rows, columns, pairs] = std::tuple{args.x.rows, args.x.columns, args.cosine.columns};
   require(args.heads > 0 && columns % args.heads == 0,
           "rotary_embedding: heads is {}, needs to be at least 1 and to divide x's {} columns", args.heads, columns);
-  require(pairs <= columns / args.heads / 2, "rotary_embedding: cosine has {} columns, twice that exceeds head size {}",
-          pairs, columns / args.heads);
+  require(pairs <= columns / args.heads / 2,
+          "rotary_embedding: cosine has {} columns, needs at most half the head size of {}", pairs,
+          columns / args.heads);
   require_matrix("rotary_embedding: x", args.x);
   require_matrix("rotary_embedding: cosine", args.cosine, rows, pairs);
   require_matrix("rotary_embedding: sine", args.sine, rows, pairs);
