@@ -147,7 +147,7 @@ TEST_P(LayerNormOnEngine, NoRowsIsNothingToDo) {
 
 TEST(LayerNormDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   for (const std::string& name : engines_under_test())
-    for (const std::size_t rows : {1, 2, 33, 500}) {
+    for (const std::size_t rows : {1, 2, 33, 600}) {  // the last on several threads
       const Problem problem(rows, 129, 1);
       const auto one = problem.run(*make_test_engine(name, 1), true);
       for (const int threads : {2, 3}) EXPECT_EQ(problem.run(*make_test_engine(name, threads), true), one) << rows;

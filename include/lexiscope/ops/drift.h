@@ -6,6 +6,7 @@
 namespace lexiscope {
 
 /// For every token t, with a = before[t] and b = after[t] (Euclidean norms). Outputs that are empty are not wanted.
+/// Sums are in double, so no square overflows; a result beyond f32 is infinite.
 ///
 /// T = 0 does nothing. Throws Error{kInvalidArgument} where a shape disagrees or an output overlaps an input or
 /// another output.
