@@ -7,7 +7,7 @@
 
 namespace lexiscope::cpu {
 
-inline constexpr std::size_t kElementsPerBlock = 8192;  // half of a second-level cache at most, with three arrays
+inline constexpr std::size_t kElementsPerBlock = 8192;  // of three arrays: well within a second-level cache
 
 /// Whether several threads are faster: below, one is done (some 10 microseconds) before the others are at work.
 constexpr bool rows_worth_threads(std::size_t rows, std::size_t columns) noexcept {
