@@ -108,7 +108,7 @@ TEST_P(LinearVariants, AgreeWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(All, LinearVariants,
                          ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
                                             ::testing::Values(Activation::none, Activation::gelu_erf,
-                                                              Activation::gelu_tanh),
+                                                              Activation::gelu_tanh, Activation::silu),
                                             ::testing::Values(Residual::none, Residual::apart, Residual::is_y)));
 
 class LinearOnEngine : public ::testing::TestWithParam<std::string> {};

@@ -106,7 +106,7 @@ double activation_bound(Activation activation, double y) {
 double slope_bound(Activation activation) { return activation == Activation::none ? 1 : 1.13; }
 
 const char* name_of_activation(Activation activation) {
-  constexpr const char* kNames[] = {"none", "gelu_erf", "gelu_tanh"};
+  constexpr const char* kNames[] = {"none", "gelu_erf", "gelu_tanh", "silu"};
   return kNames[static_cast<std::size_t>(activation)];
 }
 

@@ -15,7 +15,9 @@ void Engine::gelu_mlp(const GeluMlpArgs& args) {
   require_weight(args.down, name(), m, "gelu_mlp: down");
   require(args.down->rows() == d, "gelu_mlp: down is [{}, {}], needs [{}, {}]", args.down->rows(), args.down->columns(),
           d, m);
-  require(args.activation != Activation::none, "gelu_mlp: activation is none, needs to be gelu_erf or gelu_tanh");
+  require(args.activation == Activation::gelu_erf || args.activation == Activation::gelu_tanh,
+          "gelu_mlp: activation is {}, needs to be gelu_erf or gelu_tanh",
+          args.activation == Activation::none ? "none" : "silu");
   require_matrix("gelu_mlp: x", args.x);
   require_vector_if_any("gelu_mlp: up_bias", args.up_bias, m);
   require_vector_if_any("gelu_mlp: down_bias", args.down_bias, d);
@@ -34,9 +36,9 @@ void ReferenceEngine::do_gelu_mlp(const GeluMlpArgs& args) {
 }
 
 void CpuEngine::do_gelu_mlp(const GeluMlpArgs& args) {
-  const auto& up = static_cast<const CpuPackedMatrix&>(*args.up).weights();
-  const auto& down = static_cast<const CpuPackedMatrix&>(*args.down).weights();
-  cpu::gelu_mlp(args, up, down, context(cpu::gelu_mlp_workspace(args.x.rows, up, down, threads_)));
+  const auto work = cpu::gelu_mlp(args, static_cast<const CpuPackedMatrix&>(*args.up).weights(),
+                                  static_cast<const CpuPackedMatrix&>(*args.down).weights());
+  cpu::perceptron(work, context(cpu::perceptron_workspace(work, threads_)));
 }
 
 }  // namespace lexiscope

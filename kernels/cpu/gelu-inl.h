@@ -1,4 +1,4 @@
-// GELU on vectors, exact and by tanh: the activations that linear and gelu_mlp fuse behind their products.
+// GELU on vectors, exact and by tanh, and SiLU: the activations that the linear layers fuse behind their products.
 #if defined(LEXISCOPE_KERNELS_CPU_GELU_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef LEXISCOPE_KERNELS_CPU_GELU_INL_H
 #undef LEXISCOPE_KERNELS_CPU_GELU_INL_H
@@ -9,6 +9,7 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/exp2-inl.h"
 #include "lexiscope/ops/linear.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,10 +67,19 @@ HWY_INLINE V gelu_tanh(D f32, V x) {
   return hn::Div(x, hn::Add(hn::Set(f32, 1.0f), hn::Exp(f32, hn::Min(exponent, largest))));
 }
 
+/// x / (1 + exp(-x)); NaN stays NaN.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V silu(D f32, V x) {
+  constexpr float kLog2E = 1.4426950409f;
+  const V exponent = hn::Min(hn::Mul(x, hn::Set(f32, -kLog2E)), hn::Set(f32, 127.0f));
+  return hn::Div(x, hn::Add(hn::Set(f32, 1.0f), exp2(exponent)));
+}
+
 template <Activation activation, class D, class V = hn::Vec<D>>
 HWY_INLINE V activate(D f32, V x) {
   if constexpr (activation == Activation::gelu_erf) return gelu_erf(f32, x);
   if constexpr (activation == Activation::gelu_tanh) return gelu_tanh(f32, x);
+  if constexpr (activation == Activation::silu) return silu(f32, x);
   return x;
 }
 

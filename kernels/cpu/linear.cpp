@@ -16,7 +16,7 @@ void linear(const LinearArgs& args, const PackedWeights& weights, const Context&
   const auto run_task = HWY_DYNAMIC_DISPATCH(linear_task);
   const ProductConfig config = choose_product_config(args.x.rows, weights.panels(), context.threads);
 #pragma omp parallel for schedule(dynamic) num_threads(context.threads)
-  for (std::size_t index = 0; index < config.tasks(); ++index) run_task(args, weights, config.task(index));
+  for (std::size_t index = 0; index < config.tasks(); ++index) run_task(args, weights, {}, config.task(index));
 }
 
 }  // namespace lexiscope::cpu

@@ -91,11 +91,13 @@ HWY_INLINE void multiply_block(MatrixView<const float> x, const PackedWeights& w
   }
 }
 
-// What happens to the sums on their way into y: y = activation(sums + bias) + residual, on [y.rows, y.columns].
+// What happens to the sums on their way into y: y = activation(sums + bias) * factor + residual, on
+// [y.rows, y.columns].
 struct Finish {
   const float* bias;  // [y.columns], or null
   Activation activation;
-  MatrixView<const float> residual;  // or empty
+  MatrixView<const float> factor;    // or empty; may be y
+  MatrixView<const float> residual;  // or empty; may be y
   MatrixView<float> y;
 };
 
@@ -108,6 +110,7 @@ void finish_as(const float* sums, std::size_t sums_stride, const Finish& finish)
       auto value = hn::Load(f32, sums + t * sums_stride + j);
       if (finish.bias) value = hn::Add(value, load_first(f32, finish.bias + j, count));
       value = activate<activation>(f32, value);
+      if (!finish.factor.empty()) value = hn::Mul(value, load_first(f32, finish.factor.row(t) + j, count));
       if (!finish.residual.empty()) value = hn::Add(value, load_first(f32, finish.residual.row(t) + j, count));
       store_first(value, f32, finish.y.row(t) + j, count);
     }
@@ -121,6 +124,8 @@ HWY_INLINE void finish_sums(const float* sums, std::size_t sums_stride, const Fi
       return finish_as<Activation::gelu_erf>(sums, sums_stride, finish);
     case Activation::gelu_tanh:
       return finish_as<Activation::gelu_tanh>(sums, sums_stride, finish);
+    case Activation::silu:
+      return finish_as<Activation::silu>(sums, sums_stride, finish);
   }
 }
 
@@ -140,8 +145,10 @@ inline void linear_panel(MatrixView<const float> x, const PackedWeights& weights
   finish_sums(sums, kPanelColumns, finish);
 }
 
-// The rows and panels of one task of a linear layer. args.weight is not read.
-inline void linear_task(const LinearArgs& args, const PackedWeights& weights, Task task) {
+// The rows and panels of one task of a linear layer: y = activation(x W^T + bias) * factor + residual, where factor
+// [T, out] may be y, or empty for none. args.weight is not read.
+inline void linear_task(const LinearArgs& args, const PackedWeights& weights, MatrixView<const float> factor,
+                        Task task) {
   for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel)
     for (std::size_t t = task.first_row; t < task.last_row; t += kRowsPerBlock) {
       const std::size_t rows = std::min(kRowsPerBlock, task.last_row - t), column = panel * kPanelColumns;
@@ -151,6 +158,7 @@ inline void linear_task(const LinearArgs& args, const PackedWeights& weights, Ta
       linear_panel(args.x.rows_from(t, rows), weights, panel,
                    {.bias = args.bias.empty() ? nullptr : args.bias.data + column,
                     .activation = args.activation,
+                    .factor = part_of(factor),
                     .residual = part_of(args.residual),
                     .y = part_of(args.y)});
     }

@@ -16,6 +16,8 @@ inline double activate(Activation activation, double x) {
       return x * 0.5 * std::erfc(-x / std::numbers::sqrt2);  // x Phi(x), accurate in the left tail too
     case Activation::gelu_tanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
   }
   return x;
 }

@@ -13,13 +13,14 @@ namespace lexiscope::testing {
 /// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms.
 inline double sum_bound(std::size_t n, double magnitude) { return static_cast<double>(n + 2) * kUnitF32 * magnitude; }
 
-/// What an error of its argument may become behind the activation: the slopes of both GELUs stay below 1.13.
+/// What an error of its argument may become behind the activation: the slopes of the GELUs and of SiLU stay below 1.13.
 inline double slope_bound(Activation activation) { return activation == Activation::none ? 1 : 1.13; }
 
 /// The activation's own error where its value is y. Exact GELU: |x| Phi(-|x|) is off by less than 2.5 u (the fit by
 /// 3e-8 = u / 2, the rest is rounding of factors below 1/2), the difference rounds once. By tanh: the exponent e of
 /// x / (1 + exp(e)) is off by 5 u |e| and exp by 2 u, which |x| s (1 - s) (5 |e| + 2) < 1.5 bounds, s = 1 / (1 +
-/// exp(-e)); product and quotient round 4 times.
+/// exp(-e)); product and quotient round 4 times. SiLU, y = x s: the exponent is off by u |x|, the power by 4 u, sum and
+/// quotient by one each: (1 - s) (|x| + 4) |y| + 2 |y|, where (1 - s) |x y| < 0.5 and 4 (1 - s) |y| < 2 |y| + 0.6.
 inline double activation_bound(Activation activation, double y) {
   return activation == Activation::none ? 0 : kUnitF32 * (4 * std::abs(y) + 2.5);
 }

@@ -7,7 +7,7 @@ namespace lexiscope {
 
 /// y = gelu(x W_up^T + b_up) W_down^T + b_down + residual.
 ///
-/// T = 0 does nothing. Throws Error{kInvalidArgument} as LinearArgs does, or where `activation` is none.
+/// T = 0 does nothing. Throws Error{kInvalidArgument} as LinearArgs does, or where `activation` is no GELU.
 struct GeluMlpArgs {
   MatrixView<const float> x{};          ///< [T, d]
   const PackedMatrix* up = nullptr;     ///< [m, d]

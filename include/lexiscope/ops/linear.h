@@ -13,6 +13,7 @@ enum class Activation : std::uint8_t {
   none,
   gelu_erf,   ///< x Phi(x), exact: Hendrycks and Gimpel 2016, as BERT has it
   gelu_tanh,  ///< 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as GPT-2 has it
+  silu,       ///< x / (1 + exp(-x)): Hendrycks and Gimpel 2016, as the LLaMA family has it
 };
 
 /// A weight matrix [out, in], at least [1, 1], in the layout of the engine that made it (Engine::pack), which copies
