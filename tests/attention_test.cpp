@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <map>
@@ -89,6 +90,8 @@ struct Result {
   bool operator==(const Result&) const = default;
 };
 
+TensorView out_view(float* data, std::array<std::size_t, 3> shape) { return dense_view<void>(data, DType::f32, shape); }
+
 Result run(const Problem& problem, Engine& engine) {
   const Shape& shape = problem.shape;
   Result result(shape);
@@ -103,7 +106,7 @@ Result run(const Problem& problem, Engine& engine) {
   engine.attention({.query = view(problem.query, 0, shape.heads, shape.queries),
                     .key = view(problem.key, 1, shape.key_heads, shape.keys),
                     .value = view(problem.value, 2, shape.key_heads, shape.keys),
-                    .out = {result.out.data(), rows * tokens, shape.d, shape.d},
+                    .out = out_view(result.out.data(), {shape.heads, shape.queries, shape.d}),
                     .scale = problem.scale,
                     .mask = problem.mask,
                     .key_padding = {problem.padding.data(), problem.padding.size()},
@@ -326,11 +329,12 @@ TEST_P(EveryEngine, DoesNothingWithoutQueries) {
   EXPECT_TRUE(got.out.empty());
 }
 
-// One buffer of [T, query heads + key heads + value heads][d], wider output rows, wider statistics; each statistic
-// alone gives what all together do.
+// One buffer of [T, query heads + key heads + value heads][d] in, one of [T, query heads][d] out, its rows wider than
+// that, wider statistics; each statistic alone gives what all together do.
 TEST_P(EveryEngine, TakesInterleavedLayoutsAndSingleStatistics) {
   const Shape shape{67, 67, 5, 4, 2};
-  const std::size_t width = (4 + 2 + 2) * 5 + 1, out_stride = 8, wide = 70;  // an odd width: bf16 rows off their words
+  const std::size_t width = (4 + 2 + 2) * 5 + 1, out_stride = 4 * 5 + 3,
+                    wide = 70;  // an odd width: bf16 rows off their words
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const auto engine = make_test_engine(GetParam(), 1);
     const Problem problem(shape, dtype, AttentionMask::causal);
@@ -356,9 +360,9 @@ TEST_P(EveryEngine, TakesInterleavedLayoutsAndSingleStatistics) {
                        .value = interleave(problem.value, 2, 6),
                        .scale = problem.scale,
                        .mask = problem.mask};
-    std::vector<float> out(4 * 67 * out_stride), statistic(4 * wide);
+    std::vector<float> out(67 * out_stride), statistic(4 * wide);
     std::vector<std::int32_t> argmax(4 * wide);
-    args.out = {out.data(), 4 * 67, 5, out_stride};
+    args.out = {.data = out.data(), .rank = 3, .shape = {4, 67, 5}, .strides = {5, out_stride, 1}};
     const auto expect_rows = [&](const auto& got, const auto& want, std::size_t rows, std::size_t columns,
                                  std::size_t stride) {
       for (std::size_t row = 0; row < rows; ++row)
@@ -367,7 +371,10 @@ TEST_P(EveryEngine, TakesInterleavedLayoutsAndSingleStatistics) {
     };
     args.statistics = {.log_sum_exp = {statistic.data(), 4, 67, wide}};
     engine->attention(args);
-    expect_rows(out, dense.out, 4 * 67, 5, out_stride);
+    std::vector<float> merged(67 * 20);
+    for (std::size_t at = 0; at < merged.size(); ++at)
+      merged[at] = dense.out[(at % 20 / 5 * 67 + at / 20) * 5 + at % 5];
+    expect_rows(out, merged, 67, 20, out_stride);
     expect_rows(statistic, dense.log_sum_exp, 4, 67, wide);
     args.statistics = {.entropy = {statistic.data(), 4, 67, wide}};
     engine->attention(args);
@@ -458,7 +465,8 @@ TEST(AttentionReference, TakesF16AndF64) {
     const std::size_t extents[] = {1, 4, 2};
     const auto view = dense_view(data, dtype, extents);
     std::vector<float> out(8);
-    engine->attention({.query = view, .key = view, .value = view, .out = {out.data(), 4, 2, 2}, .scale = 0.7f});
+    engine->attention(
+        {.query = view, .key = view, .value = view, .out = out_view(out.data(), {1, 4, 2}), .scale = 0.7f});
     return out;
   };
   EXPECT_EQ(attend(f64.data(), DType::f64), attend(f32.data(), DType::f32));
@@ -474,7 +482,7 @@ TEST(AttentionReference, IsTheFormula) {
       ->attention({.query = dense_view<const void>(query, DType::f32, one),
                    .key = dense_view<const void>(key, DType::f32, two),
                    .value = dense_view<const void>(value, DType::f32, two),
-                   .out = {&out, 1, 1, 1},
+                   .out = out_view(&out, {1, 1, 1}),
                    .scale = 1,
                    .statistics = {.log_sum_exp = {&log_sum_exp, 1, 1, 1}, .entropy = {&entropy, 1, 1, 1}}});
   EXPECT_NEAR(out, 5, 1e-6);
@@ -505,7 +513,7 @@ TEST_P(AttentionArguments, NameTheValueThatIsWrong) {
   AttentionArgs args{.query = dense_view<const void>(query.data(), DType::f32, queries),
                      .key = dense_view<const void>(key.data(), DType::f32, keys),
                      .value = dense_view<const void>(value.data(), DType::f32, keys),
-                     .out = {out.data(), 12, 2, 2},
+                     .out = out_view(out.data(), {4, 3, 2}),
                      .scale = 1};
   GetParam().spoil(args);
   EXPECT_EQ(message_of([&] { make_engine("cpu")->attention(args); }), GetParam().message);
@@ -528,7 +536,18 @@ INSTANTIATE_TEST_SUITE_P(
                 [](AttentionArgs& args) { args.value.shape[1] = 4; }},
         Invalid{"attention: query has 3 heads, needs a multiple of key's 2",
                 [](AttentionArgs& args) { args.query.shape[0] = 3; }},
-        Invalid{"attention: out is [12, 1], needs [12, 2]", [](AttentionArgs& args) { args.out.columns = 1; }},
+        Invalid{"attention: out has rank 2, needs 3 (heads, tokens, head size)",
+                [](AttentionArgs& args) { args.out.rank = 2; }},
+        Invalid{"attention: out is bf16, needs to be f32", [](AttentionArgs& args) { args.out.dtype = DType::bf16; }},
+        Invalid{"attention: out is [4, 3, 1], needs the query's [4, 3, 2]",
+                [](AttentionArgs& args) { args.out.shape[2] = 1; }},
+        Invalid{"attention: out's last dimension has stride 2, needs to be dense",
+                [](AttentionArgs& args) { args.out.strides[2] = 2; }},
+        Invalid{"attention: out is [4, 3, 2] with no memory", [](AttentionArgs& args) { args.out.data = nullptr; }},
+        Invalid{"attention: out's rows have a stride of 1, need 2",
+                [](AttentionArgs& args) { args.out.strides[1] = 1; }},
+        Invalid{"attention: out's heads 0 and 1 overlap in memory",
+                [](AttentionArgs& args) { args.out.strides[0] = 5; }},
         Invalid{"attention: key_padding has 1 elements, needs 5",
                 [](AttentionArgs& args) {
                   static const std::uint8_t padding[] = {1};
@@ -536,14 +555,14 @@ INSTANTIATE_TEST_SUITE_P(
                 }},
         Invalid{"attention: entropy is [12, 1], needs [4, 3]",
                 [](AttentionArgs& args) {
-                  args.statistics.entropy = {args.out.data, 12, 1, 1};
+                  args.statistics.entropy = {static_cast<float*>(args.out.data), 12, 1, 1};
                 }},
         Invalid{"attention: scale is nan, needs to be finite", [](AttentionArgs& args) { args.scale = NAN; }},
-        Invalid{"attention: out overlaps value's head 0 in memory",
-                [](AttentionArgs& args) { args.value.data = args.out.data + 20; }},
-        Invalid{"attention: out overlaps key's head 1 in memory", [](AttentionArgs& args) {
+        Invalid{"attention: out's head 3 overlaps value's head 0 in memory",
+                [](AttentionArgs& args) { args.value.data = static_cast<float*>(args.out.data) + 20; }},
+        Invalid{"attention: out's head 0 overlaps key's head 1 in memory", [](AttentionArgs& args) {
                   args.key.data = args.out.data;
-                  args.out.data += 15;
+                  args.out.data = static_cast<float*>(args.out.data) + 15;
                 }}));
 
 TEST(AttentionTypes, NameATypeWithoutAKernel) {
@@ -552,7 +571,7 @@ TEST(AttentionTypes, NameATypeWithoutAKernel) {
   const std::size_t extents[] = {1, 3, 2};
   const auto view = dense_view<const void>(f16.data(), DType::f16, extents);
   try {
-    make_engine("cpu")->attention({.query = view, .key = view, .value = view, .out = {out.data(), 3, 2, 2}});
+    make_engine("cpu")->attention({.query = view, .key = view, .value = view, .out = out_view(out.data(), {1, 3, 2})});
     FAIL() << "accepted f16";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);

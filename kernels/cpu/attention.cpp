@@ -16,6 +16,7 @@
 #include <numbers>
 
 #include "kernels/cpu/attention_block.h"
+#include "kernels/cpu/attention_heads.h"
 #include "kernels/cpu/attention_tiles-inl.h"
 
 #if HWY_TARGET == HWY_AVX3_DL  // as attention_tiles-inl.h
@@ -121,18 +122,10 @@ void write_statistics(const AttentionBlock& block, const RunningRows& rows) {
   }
 }
 
-bool has_visible_key(const AttentionBlock& block, std::size_t first_key, std::size_t keys) {
-  if (!block.key_padding) return true;
-  const std::uint8_t* first = block.key_padding + first_key;
-  return std::any_of(first, first + keys, [](std::uint8_t visible) { return visible != 0; });
-}
-
 template <typename Product, bool kEntropy>
 void attend(const AttentionBlock& block, const AttentionScratch& scratch) {
   const std::size_t lanes = (block.queries + kStrip - 1) / kStrip * kStrip;
-  // A scale of 0 has packed zeros for queries; any other factor serves them.
-  const double magnitude = block.scale == 0 ? 1.0 : std::abs(double{block.scale});
-  const float log2_scale = static_cast<float>(magnitude * std::numbers::log2e);
+  const float log2_scale = log2_scale_of(block);
   RunningRows rows;
   pack_queries<Product>(block, scratch.query);
   std::fill_n(scratch.out, block.head_dim * kTileQueries, 0.0f);
@@ -140,8 +133,8 @@ void attend(const AttentionBlock& block, const AttentionScratch& scratch) {
     const std::size_t keys = std::min(kTileKeys, block.keys - first_key);
     if (!has_visible_key(block, first_key, keys)) continue;
     score_tile<Product>(block, first_key, keys, lanes, scratch, rows.tile_maximum);
-    const bool on_diagonal = block.causal && static_cast<std::ptrdiff_t>(first_key + keys) > block.first_limit;
-    if (on_diagonal || block.key_padding) mask_tile(block, first_key, keys, lanes, scratch.weights, rows.tile_maximum);
+    if (needs_mask(block, first_key, keys))
+      mask_tile(block, first_key, keys, lanes, scratch.weights, rows.tile_maximum);
     if (block.maximum || block.argmax) update_maximum(first_key, keys, lanes, scratch.weights, rows);
     raise_references<kEntropy>(lanes, log2_scale, block.head_dim, scratch.out, rows);
     weigh_tile<Product, kEntropy>(scratch.weights, keys, lanes, log2_scale, rows.reference, rows.sum, rows.moment);
@@ -180,21 +173,6 @@ HWY_EXPORT(attend_block);
 
 namespace {
 
-// Keys and values as dense words (see AttentionBlock), copied: bf16 values pair up across rows, and rows that lie far
-// apart, as in [T, heads * d_k], share few sets of the first-level cache (a sixth of the speed). Dense f32 serves as
-// is.
-struct PackedHeads {
-  float* key = nullptr;    // [H_kv, T_k, words], or null where nothing is copied
-  float* value = nullptr;  // [H_kv, value_rows, d_k]
-  std::size_t words = 0;
-  std::size_t value_rows = 0;
-};
-
-bool needs_packing(const AttentionArgs& args) {
-  const std::size_t d = args.key.shape[2];
-  return args.key.dtype == DType::bf16 || args.key.strides[1] != d || args.value.strides[1] != d;
-}
-
 struct Workspace {
   PackedHeads packed;
   AttentionScratch scratch;        // the first thread's
@@ -203,62 +181,15 @@ struct Workspace {
 };
 
 Workspace lay_out(const AttentionArgs& args, int threads, std::byte* base) {
-  const std::size_t groups = args.key.shape[0], keys = args.key.shape[1], d = args.key.shape[2];
+  const std::size_t d = args.key.shape[2];
   WorkspaceCutter cutter(base);
   Workspace workspace;
-  if (needs_packing(args)) {
-    auto& packed = workspace.packed;
-    const std::size_t elements = args.key.dtype == DType::bf16 ? 2 : 1;  // in a word
-    packed.words = (d + elements - 1) / elements;
-    packed.value_rows = (keys + elements - 1) / elements;
-    packed.key = cutter.cut<float>(groups * keys * packed.words);
-    packed.value = cutter.cut<float>(groups * packed.value_rows * d);
-  }
+  workspace.packed = cut_heads(args.key, args.value, cutter);
   workspace.scratch_stride = (2 * d + kTileKeys) * kTileQueries;
   float* scratch = cutter.cut<float>(workspace.scratch_stride * static_cast<std::size_t>(threads));
   if (base) workspace.scratch = {scratch, scratch + d * kTileQueries, scratch + (d + kTileKeys) * kTileQueries};
   workspace.bytes = cutter.used();
   return workspace;
-}
-
-template <typename Element>
-const Element* row_of(const ConstTensorView& view, std::size_t group, std::size_t token) {
-  return static_cast<const Element*>(view.data) + group * view.strides[0] + token * view.strides[1];
-}
-
-void pack_f32_row(const AttentionArgs& args, std::size_t group, std::size_t token, const PackedHeads& packed) {
-  const std::size_t d = packed.words, at = (group * packed.value_rows + token) * d;
-  std::copy_n(row_of<float>(args.key, group, token), d, packed.key + at);
-  std::copy_n(row_of<float>(args.value, group, token), d, packed.value + at);
-}
-
-// Two keys' rows, and their values' rows as one of words across both. Odd ends are filled with zeros.
-void pack_bf16_pair(const AttentionArgs& args, std::size_t group, std::size_t pair, const PackedHeads& packed) {
-  const std::size_t keys = args.key.shape[1], d = args.key.shape[2], first = 2 * pair;
-  for (std::size_t j = first; j < std::min(first + 2, keys); ++j) {
-    float* words = packed.key + (group * keys + j) * packed.words;
-    words[packed.words - 1] = 0;
-    std::memcpy(words, row_of<std::uint16_t>(args.key, group, j), d * sizeof(std::uint16_t));
-  }
-  const bool two = first + 1 < keys;
-  const std::uint16_t* low = row_of<std::uint16_t>(args.value, group, first);
-  const std::uint16_t* high = row_of<std::uint16_t>(args.value, group, two ? first + 1 : first);
-  const std::uint32_t keep_high = two ? 0xFFFF0000u : 0u;
-  float* words = packed.value + (group * packed.value_rows + pair) * d;
-  for (std::size_t c = 0; c < d; ++c)
-    words[c] = std::bit_cast<float>(low[c] | ((std::uint32_t{high[c]} << 16) & keep_high));
-}
-
-void pack_heads(const AttentionArgs& args, const PackedHeads& packed, int threads) {
-  const std::size_t tasks = args.key.shape[0] * packed.value_rows;
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (std::size_t task = 0; task < tasks; ++task) {
-    const std::size_t group = task / packed.value_rows, row = task % packed.value_rows;
-    if (args.key.dtype == DType::bf16)
-      pack_bf16_pair(args, group, row, packed);
-    else
-      pack_f32_row(args, group, row, packed);
-  }
 }
 
 template <typename Element>
@@ -268,23 +199,9 @@ Element* statistic_row(const MatrixView<Element>& statistic, std::size_t head, s
 
 AttentionBlock block_of(const AttentionArgs& args, const PackedHeads& packed, std::size_t head, std::size_t first_query,
                         std::size_t seen_keys) {
-  const auto &query = args.query, &key = args.key;
-  const std::size_t group = head / (query.shape[0] / key.shape[0]), queries = query.shape[1], d = query.shape[2];
-  AttentionBlock block{.dtype = query.dtype, .head_dim = d, .keys = seen_keys, .scale = args.scale};
-  block.queries = std::min(kTileQueries, queries - first_query);
-  block.query_stride = query.strides[1] * size_of(query.dtype);
-  block.query = static_cast<const std::byte*>(query.data) + head * query.strides[0] * size_of(query.dtype) +
-                first_query * block.query_stride;
-  block.key = packed.key ? packed.key + group * key.shape[1] * packed.words : row_of<float>(key, group, 0);
-  block.value = packed.value ? packed.value + group * packed.value_rows * d : row_of<float>(args.value, group, 0);
-  if (args.mask == AttentionMask::causal) {
-    block.causal = true;
-    block.first_limit =
-        static_cast<std::ptrdiff_t>(first_query + key.shape[1] + 1) - static_cast<std::ptrdiff_t>(queries);
-    const auto last_limit = block.first_limit + static_cast<std::ptrdiff_t>(block.queries) - 1;
-    block.keys = std::min(seen_keys, static_cast<std::size_t>(std::max<std::ptrdiff_t>(last_limit, 0)));
-  }
-  block.key_padding = args.key_padding.data;
+  const std::size_t queries = std::min(kTileQueries, args.query.shape[1] - first_query);
+  AttentionBlock block = scores_of(args, packed, head, first_query, queries, seen_keys);
+  block.value = value_words(args.value, packed, head / (args.query.shape[0] / args.key.shape[0]));
   block.out = static_cast<float*>(args.out.data) + head * args.out.strides[0] + first_query * args.out.strides[1];
   block.out_stride = args.out.strides[1];
   block.log_sum_exp = statistic_row(args.statistics.log_sum_exp, head, first_query);
@@ -292,14 +209,6 @@ AttentionBlock block_of(const AttentionArgs& args, const PackedHeads& packed, st
   block.maximum = statistic_row(args.statistics.maximum, head, first_query);
   block.argmax = statistic_row(args.statistics.argmax, head, first_query);
   return block;
-}
-
-// All keys but the padding at the end, where it usually is.
-std::size_t keys_before_padding(const AttentionArgs& args) {
-  std::size_t keys = args.key.shape[1];
-  if (args.key_padding.empty()) return keys;
-  while (keys > 0 && args.key_padding[keys - 1] == 0) --keys;
-  return keys;
 }
 
 }  // namespace
@@ -310,18 +219,22 @@ std::size_t attention_workspace(const AttentionArgs& args, int threads) {
 
 void attention(const AttentionArgs& args, const Context& context) {
   const Workspace workspace = lay_out(args, context.threads, context.workspace.data());
-  if (workspace.packed.key) pack_heads(args, workspace.packed, context.threads);
   const std::size_t blocks = (args.query.shape[1] + kTileQueries - 1) / kTileQueries;
-  const std::size_t tasks = args.query.shape[0] * blocks, seen_keys = keys_before_padding(args);
+  const std::size_t tasks = args.query.shape[0] * blocks;
+  const std::size_t seen_keys = keys_before_padding(args.key_padding, args.key.shape[1]);
   const auto attend = HWY_DYNAMIC_DISPATCH(attend_block);
-#pragma omp parallel for schedule(dynamic) num_threads(context.threads)
-  for (std::size_t task = 0; task < tasks; ++task) {
-    const std::size_t from_the_end =
-        blocks - 1 - task % blocks;  // causal blocks are longer towards the end: these first
+#pragma omp parallel num_threads(context.threads)
+  {
+    pack_heads(args.key, args.value, workspace.packed);
     const std::size_t offset = static_cast<std::size_t>(omp_get_thread_num()) * workspace.scratch_stride;
     const AttentionScratch scratch{workspace.scratch.query + offset, workspace.scratch.weights + offset,
                                    workspace.scratch.out + offset};
-    attend(block_of(args, workspace.packed, task / blocks, from_the_end * kTileQueries, seen_keys), scratch);
+#pragma omp for schedule(dynamic)
+    for (std::size_t task = 0; task < tasks; ++task) {
+      const std::size_t from_the_end =
+          blocks - 1 - task % blocks;  // causal blocks are longer towards the end: these first
+      attend(block_of(args, workspace.packed, task / blocks, from_the_end * kTileQueries, seen_keys), scratch);
+    }
   }
 }
 

@@ -11,8 +11,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <type_traits>
 
 #include "kernels/cpu/attention_block.h"
@@ -190,6 +192,24 @@ void add_values(const AttentionBlock& block, std::size_t first_key, std::size_t 
     for (std::size_t c = 0; c < block.head_dim; c += kRows)
       add_values_up_to<Product>(std::min<std::size_t>(kRows, block.head_dim - c), value + c, block.head_dim, rows,
                                 scratch.weights + lane, scratch.out + c * kTileQueries + lane);
+}
+
+inline bool has_visible_key(const AttentionBlock& block, std::size_t first_key, std::size_t keys) {
+  if (!block.key_padding) return true;
+  const std::uint8_t* first = block.key_padding + first_key;
+  return std::any_of(first, first + keys, [](std::uint8_t visible) { return visible != 0; });
+}
+
+inline bool needs_mask(const AttentionBlock& block, std::size_t first_key, std::size_t keys) {
+  const bool on_diagonal = block.causal && static_cast<std::ptrdiff_t>(first_key + keys) > block.first_limit;
+  return on_diagonal || block.key_padding;
+}
+
+/// What turns a product with the packed queries into an exponent of 2. A scale of 0 has packed zeros for queries; any
+/// other factor serves them.
+inline float log2_scale_of(const AttentionBlock& block) {
+  const double magnitude = block.scale == 0 ? 1.0 : std::abs(double{block.scale});
+  return static_cast<float>(magnitude * std::numbers::log2e);
 }
 
 /// Scores of keys that a query does not see become -infinity; the maximum is taken anew.

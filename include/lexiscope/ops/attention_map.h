@@ -9,7 +9,7 @@
 namespace lexiscope {
 
 /// A = softmax(scale * Q[h] K[g]^T) as attention() has it, from the log_sum_exp that attention() gave. Outputs that are
-/// empty are not wanted. Memory beyond inputs and outputs is O(T) a head on every engine.
+/// empty are not wanted. Memory beyond inputs and outputs is O(T) a head on every engine but the reference.
 ///
 /// Pooling cuts the queries into P equal shares, query i falling into cell floor(i * P / T_q), and the keys likewise:
 /// P is at most T_q and T_k. Masked weights count as 0.

@@ -1,0 +1,56 @@
+// Checks of arguments that attention and attention_map share: shapes of heads, and memory that is apart.
+#include "host/engines/attention_checks.h"
+
+#include <cmath>
+
+#include "host/core/views.h"
+
+namespace lexiscope {
+namespace {
+
+MatrixView<const std::byte> head_bytes(const ConstTensorView& view, std::size_t head) {
+  const std::size_t element = size_of(view.dtype);
+  return {static_cast<const std::byte*>(view.data) + head * view.strides[0] * element, view.shape[1],
+          view.shape[2] * element, view.strides[1] * element};
+}
+
+}  // namespace
+
+void require_rank_3(std::string_view operation, std::string_view name, const ConstTensorView& view,
+                    std::string_view axes) {
+  require(view.rank == 3, "{}: {} has rank {}, needs 3 ({})", operation, name, view.rank, axes);
+  require(view.strides[2] == 1 || view.shape[2] <= 1, "{}: {}'s last dimension has stride {}, needs to be dense",
+          operation, name, view.strides[2]);
+  require(!view.empty() || view.elements() == 0, "{}: {} is [{}, {}, {}] with no memory", operation, name,
+          view.shape[0], view.shape[1], view.shape[2]);
+}
+
+void require_scores(std::string_view operation, const ConstTensorView& query, const ConstTensorView& key, float scale,
+                    VectorView<const std::uint8_t> key_padding) {
+  require(query.shape[2] > 0, "{}: the head size is {}, needs to be at least 1", operation, query.shape[2]);
+  require(key.shape[2] == query.shape[2], "{}: key has head size {}, query {}", operation, key.shape[2],
+          query.shape[2]);
+  require(key.shape[0] > 0 && query.shape[0] % key.shape[0] == 0,
+          "{}: query has {} heads, needs a multiple of key's {}", operation, query.shape[0], key.shape[0]);
+  require(std::isfinite(scale), "{}: scale is {}, needs to be finite", operation, scale);
+  require(key_padding.empty() || key_padding.size == key.shape[1], "{}: key_padding has {} elements, needs {}",
+          operation, key_padding.size, key.shape[1]);
+}
+
+void require_heads_distinct(std::string_view operation, std::string_view name, const ConstTensorView& out) {
+  require(out.shape[1] <= 1 || out.strides[1] >= out.shape[2], "{}: {}'s rows have a stride of {}, need {}", operation,
+          name, out.strides[1], out.shape[2]);
+  for (std::size_t head = 1; head < out.shape[0]; ++head)
+    require(!overlaps(head_bytes(out, 0), head_bytes(out, head)), "{}: {}'s heads 0 and {} overlap in memory",
+            operation, name, head);
+}
+
+void require_heads_apart(std::string_view operation, std::string_view out_name, const ConstTensorView& out,
+                         std::string_view name, const ConstTensorView& input) {
+  for (std::size_t head = 0; head < out.shape[0]; ++head)
+    for (std::size_t other = 0; other < input.shape[0]; ++other)
+      require(!overlaps(head_bytes(out, head), head_bytes(input, other)),
+              "{}: {}'s head {} overlaps {}'s head {} in memory", operation, out_name, head, name, other);
+}
+
+}  // namespace lexiscope

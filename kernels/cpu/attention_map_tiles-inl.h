@@ -1,0 +1,170 @@
+// What attention_map reads off one tile of scores or weights, [key][64 queries]: sums down and along it, cells, the
+// largest scores, a rectangle. Each reads the tile once more from the first-level cache, a fraction of its products.
+#if defined(LEXISCOPE_KERNELS_CPU_ATTENTION_MAP_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LEXISCOPE_KERNELS_CPU_ATTENTION_MAP_TILES_INL_H_
+#undef LEXISCOPE_KERNELS_CPU_ATTENTION_MAP_TILES_INL_H_
+#else
+#define LEXISCOPE_KERNELS_CPU_ATTENTION_MAP_TILES_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "kernels/cpu/attention_map_block.h"
+#include "kernels/cpu/attention_tiles-inl.h"
+#include "kernels/cpu/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lexiscope::cpu::HWY_NAMESPACE::attention_map_tiles {
+using namespace attention_tiles;
+
+/// A tile's place: keys [first_key, first_key + keys), the first `lanes` lanes.
+struct Tile {
+  float* values;
+  std::size_t first_key, keys, lanes;
+};
+
+/// Scores become weights 2^(score * log2_scale - reference), in place.
+HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const float* reference) {
+  const Vector scale = hn::Set(F32(), log2_scale);
+  for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+    const Vector references = hn::Load(F32(), reference + lane);
+    for (std::size_t j = 0; j < tile.keys; ++j) {
+      float* at = tile.values + j * kTileQueries + lane;
+      hn::Store(exp2(hn::MulSub(hn::Load(F32(), at), scale, references)), F32(), at);
+    }
+  }
+}
+
+/// received[key] += the key's weights, as many keys at a time as a vector has lanes.
+HWY_NOINLINE void add_received(const Tile& tile, float* received) {
+  for (std::size_t j = 0; j < tile.keys; j += kLanes) {
+    Vector sums[kLanes];
+    for (std::size_t r = 0; r < kLanes; ++r) {
+      sums[r] = hn::Zero(F32());
+      if (j + r >= tile.keys) continue;
+      const float* row = tile.values + (j + r) * kTileQueries;
+      for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes)
+        sums[r] = hn::Add(sums[r], hn::Load(F32(), row + lane));
+    }
+    const Vector columns = sums_of_rows(sums);
+    float* at = received + tile.first_key + j;
+    hn::StoreU(hn::Add(hn::LoadU(F32(), at), columns), F32(), at);
+  }
+}
+
+/// diagonals[lane - key] += weight. Keys that are equal modulo the number of lanes shift a vector of queries by whole
+/// vectors against each other: each such family adds up aligned, in its row of the scratch, and the rows are added
+/// shifted at the end, each a lane further.
+HWY_NOINLINE void add_diagonals(const Tile& tile, float* diagonals, float* scratch) {
+  const std::size_t key_vectors = (tile.keys + kLanes - 1) / kLanes, query_vectors = tile.lanes / kLanes;
+  const std::size_t places = key_vectors + query_vectors - 1, row = (places + 2) * kLanes;
+  for (std::size_t family = 0; family < kLanes; ++family) {
+    float* sums = scratch + family * row;
+    hn::Store(hn::Zero(F32()), F32(), sums);
+    hn::Store(hn::Zero(F32()), F32(), sums + (places + 1) * kLanes);
+    for (std::size_t place = 0; place < places; ++place) {  // query vector - key vector + key_vectors - 1
+      Vector sum = hn::Zero(F32());
+      const std::size_t first = key_vectors - 1 > place ? key_vectors - 1 - place : 0;
+      for (std::size_t a = first; a < key_vectors && a + place + 1 < key_vectors + query_vectors; ++a) {
+        const std::size_t j = a * kLanes + family;
+        if (j < tile.keys)
+          sum = hn::Add(sum, hn::Load(F32(), tile.values + j * kTileQueries + (a + place + 1 - key_vectors) * kLanes));
+      }
+      hn::Store(sum, F32(), sums + (place + 1) * kLanes);
+    }
+  }
+  float* out = diagonals - tile.first_key - (key_vectors * kLanes - 1);
+  for (std::size_t at = 0; at < (places + 1) * kLanes; at += kLanes) {
+    Vector sum = hn::LoadU(F32(), out + at);
+    for (std::size_t family = 0; family < kLanes; ++family)
+      sum = hn::Add(sum, hn::LoadU(F32(), scratch + family * row + at + family + 1));
+    hn::StoreU(sum, F32(), out + at);
+  }
+}
+
+/// The sum and the largest of a range of a tile's keys, a query.
+inline void pool_keys(const Tile& tile, std::size_t first, std::size_t end, float* sums, float* maxima) {
+  for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+    Vector sum = hn::Zero(F32()), maximum = hn::Zero(F32());
+    for (std::size_t j = first; j < end; ++j) {
+      const Vector weight = hn::Load(F32(), tile.values + j * kTileQueries + lane);
+      sum = hn::Add(sum, weight);
+      maximum = hn::Max(maximum, weight);
+    }
+    hn::Store(sum, F32(), sums + lane);
+    hn::Store(maximum, F32(), maxima + lane);
+  }
+}
+
+inline void fold_into_cell(const CellRow& row, std::size_t cell, const float* sums, const float* maxima) {
+  double sum = 0;
+  float maximum = 0;
+  for (std::size_t lane = row.first; lane < row.end; ++lane) {
+    sum += double{sums[lane]};
+    maximum = std::max(maximum, maxima[lane]);
+  }
+  if (row.sums) row.sums[cell] += sum;
+  if (row.out_sums) row.out_sums[cell] += static_cast<float>(sum);
+  if (row.maxima) row.maxima[cell] = std::max(row.maxima[cell], maximum);
+}
+
+/// Adds the tile's weights to the cells that it touches.
+HWY_NOINLINE void add_cells(const AttentionMapBlock& block, const Tile& tile) {
+  alignas(kAlignment) float sums[kTileQueries], maxima[kTileQueries];
+  const std::size_t end = tile.first_key + tile.keys;
+  for (std::size_t key = tile.first_key; key < end;) {
+    const std::size_t cell = key * block.cells / block.all_keys;
+    const std::size_t next = std::min(end, ((cell + 1) * block.all_keys + block.cells - 1) / block.cells);
+    pool_keys(tile, key - tile.first_key, next - tile.first_key, sums, maxima);
+    for (std::size_t r = 0; r < block.cell_row_count; ++r) fold_into_cell(block.cell_rows[r], cell, sums, maxima);
+    key = next;
+  }
+}
+
+/// Puts a score into a list, the largest first; behind equal ones, which came earlier.
+inline void insert(float score, std::int32_t key, std::size_t top, float* scores, std::int32_t* keys) {
+  std::size_t at = top - 1;
+  for (; at > 0 && scores[at - 1] < score; --at) {
+    scores[at] = scores[at - 1];
+    keys[at] = keys[at - 1];
+  }
+  scores[at] = score;
+  keys[at] = key;
+}
+
+/// Puts the tile's scores above each query's threshold, its k-th largest so far, into its list. Few are.
+HWY_NOINLINE void insert_largest(const Tile& tile, std::size_t top, float* threshold,
+                                 const AttentionMapScratch& scratch) {
+  const std::size_t row = padded_top(top);
+  for (std::size_t j = 0; j < tile.keys; ++j) {
+    const float* scores = tile.values + j * kTileQueries;
+    for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+      const auto above = hn::Gt(hn::Load(F32(), scores + lane), hn::Load(F32(), threshold + lane));
+      if (hn::AllFalse(F32(), above)) continue;
+      for (std::size_t i = lane; i < lane + kLanes; ++i) {
+        if (!(scores[i] > threshold[i])) continue;
+        insert(scores[i], static_cast<std::int32_t>(tile.first_key + j), top, scratch.top_scores + i * row,
+               scratch.top_keys + i * row);
+        threshold[i] = scratch.top_scores[i * row + top - 1];
+      }
+    }
+  }
+}
+
+/// The part of the rectangle that lies on the tile.
+inline void write_rectangle(const AttentionMapBlock& block, const Tile& tile) {
+  const std::size_t first = std::max(tile.first_key, block.rectangle_key);
+  const std::size_t end = std::min(tile.first_key + tile.keys, block.rectangle_key + block.rectangle_keys);
+  if (first >= end) return;
+  const float* from = tile.values + (first - tile.first_key) * kTileQueries + block.rectangle_lane;
+  transpose_words(reinterpret_cast<const std::byte*>(from), kTileQueries * sizeof(float), end - first,
+                  block.rectangle_lanes, block.rectangle + (first - block.rectangle_key), block.rectangle_stride);
+}
+
+}  // namespace lexiscope::cpu::HWY_NAMESPACE::attention_map_tiles
+HWY_AFTER_NAMESPACE();
+
+#endif
