@@ -21,7 +21,7 @@ void f32(const std::byte* block, float* out) { std::memcpy(out, block, sizeof(fl
 void f16(const std::byte* block, float* out) { *out = half_at(block); }
 void bf16(const std::byte* block, float* out) { *out = bf16_to_f32(word_at(block)); }
 
-constexpr int kSmallBlock = 32, kSuperBlock = 256;
+constexpr int kSmallBlock = 32;  // elements
 
 // 32 elements of 4 bits: the low halves of 16 bytes are the first 16, the high halves the others.
 void q4_0(const std::byte* block, float* out) {
