@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "host/core/require.h"
+#include "host/core/utf8.h"
 #include "host/io/array_layout.h"
 #include "host/io/json_file.h"
 #include "host/io/mapped_file.h"
@@ -78,34 +79,6 @@ TokenNames from_tokenizer_json(const std::filesystem::path& path, std::size_t ro
     tokens.add(count_field(added, "id", added_place), string_field(added, "content", added_place));
   }
   return tokens.finish();
-}
-
-// The length of the UTF-8 sequence that `text` begins with, or 0 where it is none (overlong, a surrogate, beyond
-// U+10FFFF, cut short). Unicode 15, table 3-7.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80; };
-  const unsigned first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return continues(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const bool overlong = first == 0xe0 && second < 0xa0, surrogate = first == 0xed && second > 0x9f;
-    return continues(1) && continues(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const bool overlong = first == 0xf0 && second < 0x90, beyond = first == 0xf4 && second > 0x8f;
-    return continues(1) && continues(2) && continues(3) && !overlong && !beyond ? 4 : 0;
-  }
-  return 0;
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 // One token a line; the line's number is the id.

@@ -1,15 +1,8 @@
 #include "host/tokenizer/aligned_text.h"
 
+#include "host/core/utf8.h"
+
 namespace lexiscope {
-
-namespace {
-
-std::size_t character_bytes(char lead) {
-  const auto byte = static_cast<unsigned char>(lead);
-  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
-}  // namespace
 
 AlignedText::AlignedText(std::string_view original, std::size_t first) : text_(original) {
   sources_.reserve(original.size());
