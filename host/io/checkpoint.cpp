@@ -94,7 +94,7 @@ void Checkpoint::read_rows(const CheckpointEntry& entry, std::size_t first, Matr
   require_finite_rows(where, first, to);
 }
 
-std::vector<float> Checkpoint::read(std::string_view name, std::span<const std::size_t> shape) const {
+const CheckpointEntry& Checkpoint::require(std::string_view name, std::span<const std::size_t> shape) const {
   const CheckpointEntry* entry = find(name);
   if (!entry)
     fail(ErrorCode::kInvalidFile, "{}: holds no tensor {}; one of shape {} is needed", path_, in_quotes(name),
@@ -102,9 +102,14 @@ std::vector<float> Checkpoint::read(std::string_view name, std::span<const std::
   if (!std::ranges::equal(entry->shape, shape))
     fail(ErrorCode::kInvalidFile, "{} has shape {}, {} is needed", describe(*entry), shape_text(entry->shape),
          shape_text(shape));
+  return *entry;
+}
+
+std::vector<float> Checkpoint::read(std::string_view name, std::span<const std::size_t> shape) const {
+  const CheckpointEntry& entry = require(name, shape);
   const std::size_t columns = shape.back(), rows = shape.size() == 1 ? 1 : shape.front();
   std::vector<float> values(rows * columns);
-  read_rows(*entry, 0, {values.data(), rows, columns, columns});
+  read_rows(entry, 0, {values.data(), rows, columns, columns});
   return values;
 }
 

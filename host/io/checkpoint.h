@@ -39,8 +39,10 @@ class Checkpoint {
   /// that is not finite or that f32 cannot hold, and naming a stored type that there is no code for.
   void read_rows(const CheckpointEntry& entry, std::size_t first, MatrixView<float> to) const;
 
-  /// The whole tensor, after checking that it is there with that shape (rank 1 or 2): Error{kInvalidFile} names file,
-  /// tensor, the shape it has and the shape needed.
+  /// The tensor of that name and shape: Error{kInvalidFile} names file, tensor, the shape it has and the shape needed.
+  const CheckpointEntry& require(std::string_view name, std::span<const std::size_t> shape) const;
+
+  /// All of such a tensor, of rank 1 or 2. Throws as require() and read_rows() do.
   std::vector<float> read(std::string_view name, std::span<const std::size_t> shape) const;
 
  private:

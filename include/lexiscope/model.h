@@ -41,7 +41,7 @@ struct ModelConfig {
 
 struct ModelOptions {
   DType precision = DType::f32;             ///< of weights and products: f32 or bf16
-  std::optional<std::size_t> last_layer{};  ///< weights of later layers are not read; then has_head is false
+  std::optional<std::size_t> last_layer{};  ///< forward() ends after it; later layers' weights are not read
   bool head = true;                         ///< false: leave the head's weights alone; then has_head is false
 };
 
@@ -102,7 +102,7 @@ class Model {
   virtual const std::vector<std::string>& files() const noexcept = 0;
   virtual const std::string& stored_dtype() const noexcept = 0;  ///< that of most of the weights
 
-  /// Z(0) to Z(L) of every text, attention staying within each. Runs up to ModelOptions::last_layer. Returns Z(L)
+  /// Z(0) to Z(L) of every text, attention staying within each; L is ModelOptions::last_layer + 1 where given. Returns Z(L)
   /// [R, d], before any final norm, in the engine's memory; valid until the next call. With a cache the batch is one
   /// text that continues the cached one.
   ///
