@@ -84,7 +84,7 @@ std::string replace_invalid_utf8(std::string_view bytes) {
   while (!bytes.empty()) {
     const Sequence sequence = begin_of(bytes);
     const std::size_t length = sequence.bytes > 0 ? sequence.bytes : 1;
-    text += sequence.whole ? bytes.substr(0, length) : "\xEF\xBF\xBD";
+    text += sequence.whole ? bytes.substr(0, length) : kReplacementCharacter;
     bytes.remove_prefix(length);
   }
   return text;

@@ -28,6 +28,9 @@ char32_t character_at(std::string_view text, std::size_t at) noexcept;
 
 void append_utf8(std::string& text, char32_t character);
 
+/// U+FFFD, which stands for what is no character.
+inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+
 /// With U+FFFD for each longest part that begins a character and does not end it, and for each other byte that belongs
 /// to none (Unicode 15, section 3.9: substitution of maximal subparts).
 std::string replace_invalid_utf8(std::string_view bytes);

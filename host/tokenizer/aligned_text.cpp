@@ -37,4 +37,12 @@ AlignedText AlignedText::slice(std::size_t begin, std::size_t end) const {
   return part;
 }
 
+AlignedText with_prefix(std::string_view prefix, const AlignedText& text) {
+  AlignedText longer;
+  if (text.empty()) return longer;
+  longer.append(prefix, text.source(0, character_bytes(text.text()[0])));
+  longer.append(text, 0, text.size());
+  return longer;
+}
+
 }  // namespace lexiscope

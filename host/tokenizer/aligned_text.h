@@ -35,4 +35,7 @@ class AlignedText {
   std::vector<SourceRange> sources_;  ///< one a byte
 };
 
+/// `prefix` before `text`, as part of its first character; nothing before an empty text.
+AlignedText with_prefix(std::string_view prefix, const AlignedText& text);
+
 }  // namespace lexiscope
