@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Makes tests/data/models: tiny random checkpoints saved by transformers, and what transformers says of two texts, in double.
 
-    .cache/goldens-models/bin/python scripts/goldens_models.py    (packages: scripts/requirements-goldens-models.txt)
+    "$(scripts/python_venv.sh goldens-models scripts/requirements-goldens-models.txt)/bin/python" scripts/goldens_models.py
 
-Each folder holds config.json, model.safetensors and golden_*.npy: hidden states before any final norm [2, L + 1, T, d],
+Each folder holds config.json and model.safetensors, or model.gguf as llama.cpp lays it out, and golden_*.npy: hidden states before any final norm [2, L + 1, T, d],
 attention entropies and received attention [2, L, H, T], and for models with a head log-probabilities of every token [2, T, V].
 """
 
+import importlib.metadata
 import shutil
 from pathlib import Path
 
+import gguf
 import numpy
 import torch
 import transformers
@@ -37,6 +39,47 @@ def models():
     linear = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
     yield "mistral", transformers.MistralForCausalLM(
         transformers.MistralConfig(**LLAMA, head_dim=8, sliding_window=40, rope_parameters=linear))
+    yield "llama_gguf", transformers.LlamaForCausalLM(transformers.LlamaConfig(**tied, rope_parameters=llama3))
+
+
+def paper_order(weight, heads):
+    """The rows of a query or key matrix with the two elements of a rotary pair side by side, as llama.cpp has them."""
+    return weight.reshape(heads, 2, -1, weight.shape[-1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def write_gguf(network, path):
+    """The file that llama.cpp's converter makes, in F32."""
+    config, inner = network.config, network.model
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_eos_token_id(config.eos_token_id)
+    tensors = {"token_embd": inner.embed_tokens, "output_norm": inner.norm}
+    for number, layer in enumerate(inner.layers):
+        attention, mlp = layer.self_attn, layer.mlp
+        parts = dict(attn_norm=layer.input_layernorm, ffn_norm=layer.post_attention_layernorm, attn_q=attention.q_proj,
+                     attn_k=attention.k_proj, attn_v=attention.v_proj, attn_output=attention.o_proj, ffn_gate=mlp.gate_proj,
+                     ffn_up=mlp.up_proj, ffn_down=mlp.down_proj)
+        tensors |= {f"blk.{number}.{name}": module for name, module in parts.items()}
+    for name, module in tensors.items():
+        weight = module.weight.detach().numpy()
+        if name.endswith(("attn_q", "attn_k")):
+            heads = config.num_attention_heads if name.endswith("q") else config.num_key_value_heads
+            weight = paper_order(weight, heads)
+        writer.add_tensor(f"{name}.weight", numpy.ascontiguousarray(weight))
+    unscaled = config.rope_parameters["rope_theta"] ** -(numpy.arange(0, config.head_dim, 2) / config.head_dim)
+    factors = unscaled / inner.rotary_emb.inv_freq.double().numpy()
+    writer.add_tensor("rope_freqs.weight", factors.astype("float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def randomize(network):
@@ -79,6 +122,7 @@ def goldens(network, ids):
 
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
+    torch.manual_seed(0)
     for number, (name, network) in enumerate(models()):
         torch.manual_seed(number)
         randomize(network)
@@ -89,9 +133,13 @@ def main():
         numpy.save(folder / "golden_ids.npy", ids.numpy().astype("int32"))
         kind = type(network)
         network = kind.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
+        if name.endswith("gguf"):
+            write_gguf(network, folder / "model.gguf")
+            (folder / "model.safetensors").unlink()
+            (folder / "config.json").unlink()
         for array, values in goldens(in_double(network), ids):
             numpy.save(folder / f"golden_{array}.npy", values.numpy())
-    versions = {package.__name__: package.__version__ for package in (numpy, torch, transformers)}
+    versions = {package.__name__: package.__version__ for package in (numpy, torch, transformers)} | {"gguf": importlib.metadata.version("gguf")}
     (OUT / "versions.txt").write_text("".join(f"{name} {version}\n" for name, version in versions.items()))
 
 

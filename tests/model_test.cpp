@@ -24,13 +24,17 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr std::size_t kTexts = 2, kTokens = 13;
-const std::vector<std::string> kModels = {"bert", "bert_mlm", "gpt2", "llama", "qwen2", "mistral"};
+const std::vector<std::string> kModels = {"bert", "bert_mlm", "gpt2", "llama", "qwen2", "mistral", "llama_gguf"};
 
-std::filesystem::path model_path(const std::string& name) { return data_path("models/" + name); }
+std::filesystem::path folder_of(const std::string& name) { return data_path("models/" + name); }
+
+std::filesystem::path model_path(const std::string& name) {
+  return name.ends_with("gguf") ? folder_of(name) / "model.gguf" : folder_of(name);
+}
 
 template <typename Element>
 std::vector<Element> golden(const std::string& model, const std::string& array) {
-  const NpyArray file = read_npy(model_path(model) / ("golden_" + array + ".npy"));
+  const NpyArray file = read_npy(folder_of(model) / ("golden_" + array + ".npy"));
   const Element* values = file.values<Element>(file.shape.size());
   return {values, values + file.data.size() / sizeof(Element)};
 }
@@ -207,7 +211,7 @@ TEST_P(ModelTest, GivesATextTheSameStatesWhateverIsBesideIt) {
 }
 
 TEST_P(ModelTest, ContinuesATextFromTheCacheAsIfItWereWhole) {
-  for (const std::string name : {"gpt2", "llama", "qwen2", "mistral"}) {
+  for (const std::string name : {"gpt2", "llama", "qwen2", "mistral", "llama_gguf"}) {
     SCOPED_TRACE(name);
     const auto model = load_model(*engine_, model_path(name));
     const TokenBatch batch = golden_batch(name);
