@@ -15,9 +15,6 @@
 namespace lexiscope {
 namespace {
 
-constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr std::size_t kDataAlignment = 64;
-
 struct Preamble {
   std::size_t header_at = 0;      // where the dictionary begins
   std::size_t header_length = 0;  // up to the data
@@ -25,9 +22,9 @@ struct Preamble {
 
 // Six bytes of magic, two of version, then the header's length: 2 bytes in version 1, 4 from version 2 on.
 Preamble read_preamble(std::span<const std::byte> bytes, const std::string& path) {
-  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kMagic.size()));
+  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kNpyMagic.size()));
   if (start.empty()) fail(ErrorCode::kInvalidFile, "{}: is empty, not an .npy file", path);
-  if (start != kMagic.substr(0, start.size()))
+  if (start != kNpyMagic.substr(0, start.size()))
     fail(ErrorCode::kInvalidFile, "{}: is not an .npy file: it begins with {}", path, in_quotes(start));
   const std::size_t major = bytes.size() > 6 ? std::to_integer<std::size_t>(bytes[6]) : 1;
   const std::size_t minor = bytes.size() > 7 ? std::to_integer<std::size_t>(bytes[7]) : 0;
@@ -53,25 +50,6 @@ DType dtype_named(const std::string& descr, const std::string& path) {
     if (descr == npy_descr(dtype)) return dtype;
   fail(ErrorCode::kInvalidFile, "{}: dtype {} is not supported; <f2, <f4, <f8, <i4, <i8 and |u1 are", path,
        in_quotes(descr));
-}
-
-// Magic, version, length and dictionary, padded with spaces so that the data is aligned whatever the number of rows.
-std::string make_header(DType dtype, std::size_t rows, std::span<const std::size_t> row_shape) {
-  const auto dictionary = [&](std::size_t first) {
-    std::vector<std::size_t> shape{first};
-    shape.insert(shape.end(), row_shape.begin(), row_shape.end());
-    return fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", npy_descr(dtype), shape_text(shape));
-  };
-  constexpr std::size_t kPreamble = 10, kNewline = 1;
-  const std::size_t longest = kPreamble + dictionary(SIZE_MAX).size() + kNewline;
-  const std::size_t size = (longest + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
-  std::string header(kMagic);
-  header += std::string_view("\x01\x00", 2);
-  header += static_cast<char>((size - kPreamble) & 0xff);
-  header += static_cast<char>((size - kPreamble) >> 8);
-  header += dictionary(rows);
-  header.resize(size - kNewline, ' ');
-  return header + '\n';
 }
 
 }  // namespace
@@ -123,7 +101,7 @@ NpyWriter::NpyWriter(std::filesystem::path path, DType dtype, std::vector<std::s
           shape_text(row_shape));
   require(row_shape.size() < kMaxFileRank, "{}: rank {} is more than {}", path.string(), row_shape.size() + 1,
           kMaxFileRank);
-  const std::string header = make_header(dtype, 0, row_shape);
+  const std::string header = npy_file_header(dtype, 0, row_shape);
   state_ = std::make_unique<State>(std::move(path), dtype, std::move(row_shape), *row_bytes);
   state_->file.append(std::as_bytes(std::span(header)));
 }
@@ -145,8 +123,8 @@ NpyWriter::Result NpyWriter::finish() {
   Result result;
   result.shape.push_back(state.data_bytes / state.row_bytes);
   result.shape.insert(result.shape.end(), state.row_shape.begin(), state.row_shape.end());
-  const std::string header = make_header(state.dtype, result.shape.front(), state.row_shape);
-  state.file.patch_start(std::as_bytes(std::span(header)));
+  const std::string header = npy_file_header(state.dtype, result.shape.front(), state.row_shape);
+  state.file.write_at(0, std::as_bytes(std::span(header)));
   result.checksum = checksum_file(state.file.partial_path());
   state.file.commit();
   return result;

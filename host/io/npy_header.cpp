@@ -153,4 +153,23 @@ std::string_view npy_descr(DType dtype) {
   fail(ErrorCode::kInvalidArgument, "npy: the format has no {}", name_of(dtype));
 }
 
+// Magic, version, length and dictionary, padded with spaces so that the data is aligned whatever the number of rows.
+std::string npy_file_header(DType dtype, std::size_t rows, std::span<const std::size_t> row_shape) {
+  const auto dictionary = [&](std::size_t first) {
+    std::vector<std::size_t> shape{first};
+    shape.insert(shape.end(), row_shape.begin(), row_shape.end());
+    return fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", npy_descr(dtype), shape_text(shape));
+  };
+  constexpr std::size_t kPreamble = 10, kNewline = 1, kDataAlignment = 64;
+  const std::size_t longest = kPreamble + dictionary(SIZE_MAX).size() + kNewline;
+  const std::size_t size = (longest + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
+  std::string header(kNpyMagic);
+  header += std::string_view("\x01\x00", 2);
+  header += static_cast<char>((size - kPreamble) & 0xff);
+  header += static_cast<char>((size - kPreamble) >> 8);
+  header += dictionary(rows);
+  header.resize(size - kNewline, ' ');
+  return header + '\n';
+}
+
 }  // namespace lexiscope

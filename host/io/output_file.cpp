@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -64,13 +65,17 @@ void OutputFile::append(std::span<const std::byte> bytes) {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 
-void OutputFile::patch_start(std::span<const std::byte> bytes) {
+void OutputFile::write_at(std::size_t offset, std::span<const std::byte> bytes) {
   append({});
   flush();
-  if (lseek(descriptor_, 0, SEEK_SET) != 0) fail_writing(errno);
-  const std::size_t whole = written_;
-  write_through(bytes);
-  written_ = whole;
+  while (!bytes.empty()) {
+    const ssize_t wrote = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail_writing(errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(wrote));
+    offset += static_cast<std::size_t>(wrote);
+    written_ = std::max(written_, offset);
+  }
 }
 
 void OutputFile::commit() {

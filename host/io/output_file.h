@@ -21,8 +21,9 @@ class OutputFile {
 
   /// Buffered: an error may belong to bytes of an earlier call.
   void append(std::span<const std::byte> bytes);
-  /// Writes over the beginning of what was appended, and hands everything to the system.
-  void patch_start(std::span<const std::byte> bytes);
+  /// Writes `bytes` from byte `offset` on, over what was there and beyond it; what lies between is 0. Not buffered;
+  /// what is appended goes where it would have gone.
+  void write_at(std::size_t offset, std::span<const std::byte> bytes);
   /// Syncs the file, renames it into place and syncs the folder: after this it outlives a crash of the machine.
   void commit();
 

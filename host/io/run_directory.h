@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@ struct ArrayDescription {
   std::vector<std::string> axes;  ///< one name a dimension
   std::string meaning;
   std::string unit;
+};
+
+/// An array whose file is whole.
+struct WrittenArray {
+  std::string name;
+  DType dtype = DType::f32;
+  NpyWriter::Result written;
+  ArrayDescription description;
 };
 
 /// Writes one run. While it is being written the directory holds `unfinished.json`: the identity of the work (what must
@@ -46,7 +55,13 @@ class RunWriter {
   bool has(const std::string& name) const;
   NpyArray read(const std::string& name) const;
 
-  /// A stream for one array; pass what its finish() returned to record().
+  /// To be called before the files of these arrays are made, by whatever writes them.
+  void begin(std::span<const std::string> names);
+  /// These arrays are whole: the manifest will describe them.
+  void record(std::span<const WrittenArray> arrays);
+  std::filesystem::path file_of(const std::string& name) const { return path_ / (name + ".npy"); }
+
+  /// Begins one array and gives a stream for it; pass what its finish() returned to record().
   NpyWriter create(const std::string& name, DType dtype, std::vector<std::size_t> row_shape);
   void record(const std::string& name, DType dtype, const NpyWriter::Result& written,
               const ArrayDescription& description);

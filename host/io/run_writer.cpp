@@ -244,28 +244,40 @@ NpyArray RunWriter::read(const std::string& name) const {
                               fmt::format("{}: array {}", kUnfinishedFile, in_quotes(name)));
 }
 
-NpyWriter RunWriter::create(const std::string& name, DType dtype, std::vector<std::size_t> row_shape) {
-  require_array_name(name);
-  const std::string file = name + ".npy";
+void RunWriter::begin(std::span<const std::string> names) {
   json state = state_;
-  state["arrays"].erase(name);
-  add_file(state, file);
+  for (const std::string& name : names) {
+    require_array_name(name);
+    state["arrays"].erase(name);
+    add_file(state, name + ".npy");
+  }
   if (state != state_) save(state);
-  return {path_ / file, dtype, std::move(row_shape)};
+}
+
+void RunWriter::record(std::span<const WrittenArray> arrays) {
+  json state = state_;
+  for (const auto& [name, dtype, written, description] : arrays) {
+    require_array_name(name);
+    require(description.axes.size() == written.shape.size(), "run: array {} has shape {} and names for {} axes", name,
+            shape_text(written.shape), description.axes.size());
+    json entry = describe_array(name + ".npy", dtype, written);
+    entry["axes"] = description.axes;
+    entry["meaning"] = description.meaning;
+    entry["unit"] = description.unit;
+    state["arrays"][name] = std::move(entry);
+  }
+  save(state);
+}
+
+NpyWriter RunWriter::create(const std::string& name, DType dtype, std::vector<std::size_t> row_shape) {
+  begin({&name, 1});
+  return {file_of(name), dtype, std::move(row_shape)};
 }
 
 void RunWriter::record(const std::string& name, DType dtype, const NpyWriter::Result& written,
                        const ArrayDescription& description) {
-  require_array_name(name);
-  require(description.axes.size() == written.shape.size(), "run: array {} has shape {} and names for {} axes", name,
-          shape_text(written.shape), description.axes.size());
-  json entry = describe_array(name + ".npy", dtype, written);
-  entry["axes"] = description.axes;
-  entry["meaning"] = description.meaning;
-  entry["unit"] = description.unit;
-  json state = state_;
-  state["arrays"][name] = std::move(entry);
-  save(state);
+  const WrittenArray array{name, dtype, written, description};
+  record({&array, 1});
 }
 
 void RunWriter::write(const std::string& name, ConstTensorView dense, const ArrayDescription& description) {
