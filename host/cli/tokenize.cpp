@@ -63,7 +63,7 @@ void print_lines(const TokenizeOptions& options, const Tokenizer& tokenizer, con
     std::vector<std::int32_t> ids;
     for (const Token& token : tokens) ids.push_back(token.id);
     nlohmann::ordered_json object = described(tokens, tokenizer);
-    object["decoded"] = tokenizer.decode(ids, !options.no_special);
+    object["decoded"] = tokenizer.decode(ids, options.no_special);
     fmt::print("{}\n", dump(object, -1));
     begin = end + 1;
   }
