@@ -43,7 +43,6 @@ std::size_t after_white_space(std::string_view text, std::size_t at) {
 }
 
 AddedToken added_token(const json& spec, const std::string& where) {
-  if (!spec.is_object()) fail(ErrorCode::kInvalidFile, "{} holds {}, objects are needed", where, value_text(spec));
   AddedToken token;
   token.content = string_field(spec, "content", where);
   const std::string place = fmt::format("{}: token {}", where, in_quotes(token.content));
@@ -108,11 +107,11 @@ std::vector<AddedSplit> AddedTokenFinder::split(std::string_view text) const {
   return splits;
 }
 
-AddedTokens::AddedTokens(const json& list, const TokenModel& model, const Normalizer* normalizer,
-                         const std::string& where) {
-  if (!list.is_array()) fail(ErrorCode::kInvalidFile, "{} is {}, a list is needed", where, value_text(list));
-  tokens_.reserve(list.size());
-  for (const json& spec : list) tokens_.push_back(added_token(spec, where));
+AddedTokens::AddedTokens(const json& spec, const TokenModel& model, const Normalizer* normalizer,
+                         const std::string& file) {
+  const std::string where = file + ": \"added_tokens\"";
+  if (spec.contains("added_tokens"))
+    for (const json& token : objects_field(spec, "added_tokens", file)) tokens_.push_back(added_token(token, where));
   std::vector<AddedTokenFinder::Entry> as_it_came, normalized;
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];

@@ -45,12 +45,12 @@ class AddedTokenFinder {
   std::vector<Entry> entries_;  ///< sorted by text
 };
 
-/// The field "added_tokens" of a tokenizer.json.
+/// The field "added_tokens" of a tokenizer.json; it may be missing.
 class AddedTokens {
  public:
   /// Throws Error{kInvalidFile} naming the token: an id that is not the model's for a content the model has, that the
   /// model has for another, or that is given twice; a content that is empty or given twice.
-  AddedTokens(const nlohmann::json& list, const TokenModel& model, const Normalizer* normalizer,
+  AddedTokens(const nlohmann::json& spec, const TokenModel& model, const Normalizer* normalizer,
               const std::string& where);
   AddedTokens(const AddedTokens&) = delete;
   AddedTokens& operator=(const AddedTokens&) = delete;

@@ -17,7 +17,7 @@ namespace {
 class DecoderSequence final : public Decoder {
  public:
   DecoderSequence(const json& spec, const std::string& where) {
-    for (const json& stage : list_field(spec, "decoders", where))
+    for (const json& stage : objects_field(spec, "decoders", where))
       stages_.push_back(make_decoder(stage, where + ": \"decoders\""));
   }
 

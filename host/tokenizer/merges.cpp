@@ -42,17 +42,17 @@ Merges::Merges(const json& list, const Vocabulary& vocabulary, std::size_t prefi
   merges_.reserve(list.size());
   std::uint32_t rank = 0;
   for (const json& merge : list) {
-    const auto [left, right] = two_tokens(merge, rank, where);
+    const std::pair<std::string, std::string> tokens = two_tokens(merge, rank, where);
     const auto id_of = [&](const std::string& token) {
       const auto id = vocabulary.id_of(token);
       if (!id)
         fail(ErrorCode::kInvalidFile, "{}: merge {} ({} and {}) needs the token {}, which the vocabulary has not",
-             where, rank, in_quotes(left), in_quotes(right), in_quotes(token));
+             where, rank, in_quotes(tokens.first), in_quotes(tokens.second), in_quotes(token));
       return *id;
     };
-    const std::int32_t first = id_of(left), second = id_of(right);
-    const std::int32_t whole = id_of(left + right.substr(std::min(prefix_bytes, right.size())));
-    merges_.insert_or_assign(key(first, second), Merge{rank++, whole});
+    const std::int32_t left = id_of(tokens.first), right = id_of(tokens.second);
+    const std::int32_t whole = id_of(tokens.first + tokens.second.substr(std::min(prefix_bytes, tokens.second.size())));
+    merges_.insert_or_assign(key(left, right), Merge{rank++, whole});
   }
 }
 

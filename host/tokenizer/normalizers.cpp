@@ -20,7 +20,7 @@ namespace {
 class NormalizerSequence final : public Normalizer {
  public:
   NormalizerSequence(const json& spec, const std::string& where) {
-    for (const json& stage : list_field(spec, "normalizers", where))
+    for (const json& stage : objects_field(spec, "normalizers", where))
       stages_.push_back(make_normalizer(stage, where + ": \"normalizers\""));
   }
 

@@ -22,7 +22,7 @@ namespace {
 class PostProcessorSequence final : public PostProcessor {
  public:
   PostProcessorSequence(const json& spec, const std::string& where) {
-    for (const json& stage : list_field(spec, "processors", where))
+    for (const json& stage : objects_field(spec, "processors", where))
       stages_.push_back(make_post_processor(stage, where + ": \"processors\""));
   }
 
@@ -135,7 +135,7 @@ class Template final : public PostProcessor {
  public:
   Template(const json& spec, const std::string& where) {
     const json& special = object_field(spec, "special_tokens", where);
-    for (const json& piece : list_field(spec, "single", where)) add_piece(piece, special, where + ": \"single\"");
+    for (const json& piece : objects_field(spec, "single", where)) add_piece(piece, special, where + ": \"single\"");
   }
 
   void process(std::vector<SpelledToken>& tokens, std::string_view, bool special) const override {
@@ -155,7 +155,6 @@ class Template final : public PostProcessor {
 
  private:
   void add_piece(const json& piece, const json& special, const std::string& where) {
-    if (!piece.is_object()) fail(ErrorCode::kInvalidFile, "{} holds {}, objects are needed", where, value_text(piece));
     if (piece.contains("Sequence")) {
       const std::string place = where + ": \"Sequence\"";
       const std::string& id = string_field(object_field(piece, "Sequence", where), "id", place);
@@ -173,7 +172,7 @@ class Template final : public PostProcessor {
       fail(ErrorCode::kInvalidFile, "{}: {} ids for {} tokens", token_place, ids.size(), spellings.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (!spellings[i].is_string()) fail_field(spellings[i], "tokens", token_place, "strings");
-      pieces_.push_back(NamedToken{spellings[i].get<std::string>(), id_value(ids[i], token_place)});
+      pieces_.emplace_back(NamedToken{spellings[i].get<std::string>(), id_value(ids[i], token_place)});
     }
   }
 

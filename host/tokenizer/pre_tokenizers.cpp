@@ -18,7 +18,7 @@ namespace {
 class PreTokenizerSequence final : public PreTokenizer {
  public:
   PreTokenizerSequence(const json& spec, const std::string& where) {
-    for (const json& stage : list_field(spec, "pretokenizers", where))
+    for (const json& stage : objects_field(spec, "pretokenizers", where))
       stages_.push_back(make_pre_tokenizer(stage, where + ": \"pretokenizers\""));
   }
 

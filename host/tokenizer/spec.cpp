@@ -41,6 +41,14 @@ char32_t character_field(const json& spec, const char* key, const std::string& w
   return character_at(text, 0);
 }
 
+const json& objects_field(const json& spec, const char* key, const std::string& where) {
+  const json& list = list_field(spec, key, where);
+  for (const json& value : list)
+    if (!value.is_object())
+      fail(ErrorCode::kInvalidFile, "{}: \"{}\" holds {}, objects are needed", where, key, value_text(value));
+  return list;
+}
+
 std::int32_t id_value(const json& value, const std::string& where) {
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= INT32_MAX)
     fail(ErrorCode::kInvalidFile, "{} has the id {}, an integer from 0 to {} is needed", where, value_text(value),

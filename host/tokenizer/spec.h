@@ -16,6 +16,8 @@ bool flag_field(const nlohmann::json& spec, const char* key, bool absent, const 
 std::optional<std::string> optional_string_field(const nlohmann::json& spec, const char* key, const std::string& where);
 /// A string of exactly one character.
 char32_t character_field(const nlohmann::json& spec, const char* key, const std::string& where);
+/// A list of objects.
+const nlohmann::json& objects_field(const nlohmann::json& spec, const char* key, const std::string& where);
 /// A token's id: an integer from 0 to 2^31 - 2.
 std::int32_t id_value(const nlohmann::json& value, const std::string& where);
 

@@ -39,8 +39,7 @@ class Pipeline final : public Tokenizer {
         model_(make_token_model(object_field(spec, "model", where), place(where, "model"))),
         post_processor_(make_stage(make_post_processor, spec, "post_processor", where)),
         decoder_(make_stage(make_decoder, spec, "decoder", where)),
-        added_(spec.contains("added_tokens") ? spec["added_tokens"] : json::array(), *model_, normalizer_.get(),
-               place(where, "added_tokens")),
+        added_(spec, *model_, normalizer_.get(), where),
         size_(std::max(model_->size(), added_.size())) {
     std::vector<std::int32_t> ids;
     if (post_processor_) post_processor_->append_ids(ids);
@@ -51,8 +50,8 @@ class Pipeline final : public Tokenizer {
 
   std::vector<Token> encode(std::string_view text, bool special) const override {
     require_utf8(text);
-    std::vector<AlignedText> pieces;  // a deque of texts would do too: spellings point into the added tokens'
     const std::vector<Part> parts = without_added_tokens(text);
+    std::vector<AlignedText> pieces;
     std::vector<SpelledToken> tokens;
     for (const Part& part : parts) {
       if (part.added)
