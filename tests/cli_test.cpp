@@ -18,6 +18,7 @@
 #include "host/io/npy.h"
 #include "host/io/run_directory.h"
 #include "tests/support/compare.h"
+#include "tests/support/files.h"
 #include "tests/support/runs.h"
 
 namespace lexiscope::testing {
@@ -196,6 +197,24 @@ TEST_F(CliTest, FindsNeighbors) {
             object.at("neighbors").at(0).at("nearest").at(3).at("cosine"));
 }
 
+TEST_F(CliTest, Tokenizes) {
+  const std::string model = data_path("tokenizers/llama3");
+  const Outcome text = run({"tokenize", model, "--text", "Hi\n"});
+  EXPECT_EQ(text.status, 0) << text.error;
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("<|begin_of_text|>         0-0\n"), HasSubstr("Ċ                         2-3\n")));
+  std::ofstream(path("text.txt")) << "Hi";
+  const json object = json::parse(run({"tokenize", model, "--file", path("text.txt"), "--no-special", "--json"}).out);
+  EXPECT_EQ(object.at("offsets"), json::parse("[[0, 1], [1, 2]]"));
+  EXPECT_EQ(object.at("tokens"), json::parse("[\"H\", \"i\"]"));
+  Words words{"tokenize", model, "--decode-ids"};
+  for (const json& id : object.at("ids")) words.push_back(id.dump());
+  EXPECT_EQ(run(words).out, "Hi\n");
+  std::ofstream(path("lines.jsonl")) << "\"Hi\"\n\"\"\n";
+  const Outcome lines = run({"tokenize", model, "--file", path("lines.jsonl"), "--lines"});
+  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2) << lines.out << lines.error;
+}
+
 TEST_F(CliTest, Validates) {
   const Outcome text = run({"validate", "layer_norm", "tsne_kl"});
   EXPECT_EQ(text.status, 0) << text.error << text.out;
@@ -261,6 +280,13 @@ TEST_F(CliTest, RefusesBadInputWithOneSentenceAndLeavesNothing) {
       {{"neighbors", points, "#600"}, "rows 0 to 599"},
       {{"neighbors", points, "x", "--id"}, "\"x\" is not a row's number"},
       {{"neighbors", points, "#1", "-k", "600"}, "k is 600, needs to be 1 to 599"},
+      {{"tokenize"}, "MODEL is missing"},
+      {{"tokenize", path("none")}, "exactly one of --text, --file and --decode-ids"},
+      {{"tokenize", path("none"), "--text", "a", "--lines"}, "--lines needs --file"},
+      {{"tokenize", path("none"), "--text", "a"}, "there is no tokenizer.json"},
+      {{"tokenize", data_path("tokenizers/gpt2"), "--text", "a\xFF"}, "byte 1 of 2 is 0xFF"},
+      {{"tokenize", data_path("tokenizers/gpt2"), "--decode-ids", "99999"}, "the token id 99999"},
+      {{"tokenize", data_path("tokenizers/gpt2"), "--file", path("start.npy"), "--lines"}, "line 1"},
       {{"info", "--jsn"}, "did you mean --json?"},
   };
   for (const auto& [words, sentence] : table) {
