@@ -26,10 +26,15 @@ std::string newer_characters(std::string_view category) {
   return set;
 }
 
-// Letters, marks, digits and connectors as Oniguruma's \w has them, with its odd choice among superscripts.
+// Letters, marks, digits and connectors, as Oniguruma's \w in a set.
 std::string word_set(bool negated) {
-  return fmt::format("[{}\\p{{Alphabetic}}\\p{{M}}\\p{{Nd}}\\p{{Pc}}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE{}{}{}]",
-                     negated ? "^" : "", newer_characters("L"), newer_characters("M"), newer_characters("Nd"));
+  return fmt::format("[{}\\p{{Alphabetic}}\\p{{M}}\\p{{Nd}}\\p{{Pc}}{}{}{}]", negated ? "^" : "", newer_characters("L"),
+                     newer_characters("M"), newer_characters("Nd"));
+}
+
+// And as its \w and \b elsewhere, which take superscripts and fractions of Latin-1 as well.
+std::string word_set_outside(bool negated) {
+  return fmt::format("[{}{}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE]", negated ? "^" : "", word_set(false));
 }
 
 std::string category_set(std::string_view category, bool negated) {
@@ -165,8 +170,11 @@ class Translator {
   }
 
   static std::optional<std::string> escape_outside(char letter) {
-    const std::string in = word_set(false);
+    const std::string in = word_set_outside(false);
     switch (letter) {
+      case 'w':
+      case 'W':
+        return word_set_outside(letter == 'W');
       case 'b':
         return fmt::format("(?:(?<={0})(?!{0})|(?<!{0})(?={0}))", in);
       case 'B':
