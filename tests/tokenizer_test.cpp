@@ -155,5 +155,20 @@ TEST(Tokenizer, TakesLongWordsInLittleTime) {
   }
 }
 
+// A pattern that takes time or memory without end is told, and never cuts a text elsewhere.
+TEST(Tokenizer, GivesUpOnEndlessPatternsAloud) {
+  const TemporaryFolder folder;
+  json tokenizer = json::parse(read_bytes(data_path("tokenizers/gpt2/tokenizer.json")));
+  const auto message = [&](const char* pattern, const std::string& text) {
+    tokenizer["pre_tokenizer"] = {
+        {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+    folder.write("tokenizer.json", tokenizer.dump());
+    const auto loaded = load_tokenizer(folder.path());
+    return folder.error(ErrorCode::kInvalidArgument, [&] { loaded->encode(text); });
+  };
+  EXPECT_THAT(message("(?:a+)+$", std::string(60, 'a') + "b"), HasSubstr("(U_REGEX_TIME_OUT)"));
+  EXPECT_THAT(message("(?:(a)|(b))+", std::string(4'000'000, 'a')), HasSubstr("(U_REGEX_STACK_OVERFLOW)"));
+}
+
 }  // namespace
 }  // namespace lexiscope::testing

@@ -2,6 +2,8 @@
 #include <unicode/regex.h>
 #include <unicode/unistr.h>
 
+#include <algorithm>
+
 #include "host/core/require.h"
 #include "host/core/utf8.h"
 #include "host/io/array_layout.h"
@@ -12,8 +14,13 @@ namespace lexiscope {
 
 namespace {
 
-// ICU's backtracking keeps its states on a heap of its own. Beyond this many bytes it gives up, which is told.
-constexpr std::int32_t kStackBytes = 256 << 20;
+// Where a pattern backtracks without end ICU gives up, which is told: past this many bytes of states, or past so many
+// of its units of 10,000 steps in all. The patterns of tokenizers take some tens of steps a byte.
+constexpr std::int32_t kStackBytes = 64 << 20;
+
+std::int32_t most_time(std::size_t bytes) {
+  return static_cast<std::int32_t>(std::min<std::size_t>(1'000 + bytes / 10, INT32_MAX));
+}
 
 icu::UnicodeString utf16(std::string_view text) {
   return icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())));
@@ -58,6 +65,7 @@ class RegexPattern final : public Pattern {
     const std::unique_ptr<icu::RegexMatcher> matcher(compiled_->matcher(units, status));
     check(status, text);
     matcher->setStackLimit(kStackBytes, status);
+    matcher->setTimeLimit(most_time(text.size()), status);
     ByteOffsets bytes(text);
     std::size_t done = 0;
     bool any = false;
