@@ -130,7 +130,32 @@ def word_bpe():
     return tokenizer
 
 
-FAMILIES = [gpt2, roberta, llama3, qwen2, llama2, word_bpe]
+def bert(size=700, **normalizer):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=20))
+    tokenizer.normalizer = normalizers.BertNormalizer(**normalizer)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokens = special("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    trainer = trainers.WordPieceTrainer(vocab_size=size, show_progress=False, special_tokens=tokens, limit_alphabet=250)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
+
+
+def bert_uncased():
+    return bert()
+
+
+def bert_cased():
+    return bert(lowercase=False, strip_accents=False)
+
+
+def bert_accents():
+    """The parts of the normalizer the other way round."""
+    return bert(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
+
+
+FAMILIES = [gpt2, roberta, llama3, qwen2, llama2, word_bpe, bert_uncased, bert_cased, bert_accents]
 
 
 BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]

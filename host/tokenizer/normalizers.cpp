@@ -1,10 +1,11 @@
 // Normalizers that change a text character by character or at a pattern, and the choice of a normalizer by its type.
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "host/core/utf8.h"
 #include "host/io/json_file.h"
+#include "host/tokenizer/bert.h"
 #include "host/tokenizer/byte_level.h"
+#include "host/tokenizer/character_map.h"
 #include "host/tokenizer/component_kinds.h"
 #include "host/tokenizer/normal_forms.h"
 #include "host/tokenizer/pattern.h"
@@ -33,31 +34,7 @@ class NormalizerSequence final : public Normalizer {
   std::vector<std::unique_ptr<Normalizer>> stages_;
 };
 
-// Each character becomes some characters, or none.
-class CharacterMap final : public Normalizer {
- public:
-  using Map = std::function<std::u32string_view(char32_t, std::span<char32_t, 2> room)>;
-  explicit CharacterMap(Map map) : map_(std::move(map)) {}
-
-  AlignedText normalize(AlignedText from) const override {
-    AlignedText text;
-    std::string bytes;
-    char32_t room[2];
-    for (std::size_t at = 0; at < from.size();) {
-      const std::size_t end = at + character_bytes(from.text()[at]);
-      bytes.clear();
-      for (const char32_t character : map_(character_at(from.text(), at), room)) append_utf8(bytes, character);
-      text.append(bytes, from.source(at, end));
-      at = end;
-    }
-    return text;
-  }
-
- private:
-  Map map_;
-};
-
-std::u32string_view without_marks(char32_t character, std::span<char32_t, 2> room) {
+std::u32string_view without_marks(char32_t character, std::span<char32_t, 3> room) {
   room[0] = character;
   return {room.data(), is_combining_mark(character) ? std::size_t{0} : std::size_t{1}};
 }
@@ -65,7 +42,7 @@ std::u32string_view without_marks(char32_t character, std::span<char32_t, 2> roo
 bool within(char32_t character, char32_t first, char32_t last) { return character >= first && character <= last; }
 
 // What sentencepiece's rule "nmt" leaves out and takes for a space.
-std::u32string_view as_in_nmt(char32_t c, std::span<char32_t, 2> room) {
+std::u32string_view as_in_nmt(char32_t c, std::span<char32_t, 3> room) {
   const bool left_out = within(c, 0x1, 0x8) || c == 0xB || within(c, 0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
   const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || within(c, 0x200B, 0x200F) ||
                      c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
@@ -139,13 +116,14 @@ std::unique_ptr<Normalizer> make_normalizer(const json& spec, const std::string&
   if (type == "NFD") return make_normal_form(NormalForm::kNfd);
   if (type == "NFKC") return make_normal_form(NormalForm::kNfkc);
   if (type == "NFKD") return make_normal_form(NormalForm::kNfkd);
-  if (type == "Lowercase") return std::make_unique<CharacterMap>(lowercase);
-  if (type == "StripAccents") return std::make_unique<CharacterMap>(without_marks);
-  if (type == "Nmt") return std::make_unique<CharacterMap>(as_in_nmt);
+  if (type == "Lowercase") return make_character_map(lowercase);
+  if (type == "StripAccents") return make_character_map(without_marks);
+  if (type == "Nmt") return make_character_map(as_in_nmt);
   if (type == "Strip") return std::make_unique<StripNormalizer>(spec, where);
   if (type == "Replace") return std::make_unique<ReplaceNormalizer>(spec, where);
   if (type == "Prepend") return std::make_unique<PrependNormalizer>(spec, where);
   if (type == "ByteLevel") return make_byte_level_normalizer(spec, where);
+  if (type == "BertNormalizer") return make_bert_normalizer(spec, where);
   fail_unsupported(spec, "type", where);
 }
 

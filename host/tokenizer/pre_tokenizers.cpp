@@ -3,6 +3,7 @@
 
 #include "host/core/utf8.h"
 #include "host/io/json_file.h"
+#include "host/tokenizer/bert.h"
 #include "host/tokenizer/byte_level.h"
 #include "host/tokenizer/component_kinds.h"
 #include "host/tokenizer/pattern.h"
@@ -101,6 +102,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const json& spec, const std::st
   const std::string& type = string_field(spec, "type", where);
   if (type == "Sequence") return std::make_unique<PreTokenizerSequence>(spec, where);
   if (type == "ByteLevel") return make_byte_level_pre_tokenizer(spec, where);
+  if (type == "BertPreTokenizer") return make_bert_pre_tokenizer();
   if (type == "Split") return std::make_unique<PatternSplit>(spec, where);
   if (type == "Whitespace") return std::make_unique<WordSplit>();
   if (type == "WhitespaceSplit") return std::make_unique<CharacterSplit>(is_white_space, SplitBehavior::kRemoved);

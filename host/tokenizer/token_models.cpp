@@ -5,6 +5,7 @@
 #include "host/tokenizer/bpe.h"
 #include "host/tokenizer/component_kinds.h"
 #include "host/tokenizer/spec.h"
+#include "host/tokenizer/word_piece.h"
 
 namespace lexiscope {
 
@@ -22,6 +23,7 @@ std::string type_of(const json& spec, const std::string& where) {
 std::unique_ptr<TokenModel> make_token_model(const json& spec, const std::string& where) {
   const std::string type = type_of(spec, where);
   if (type == "BPE") return make_bpe(spec, where);
+  if (type == "WordPiece") return make_word_piece(spec, where);
   fail_unsupported(json{{"type", type}}, "type", where);
 }
 

@@ -102,9 +102,19 @@ bool is_combining_mark(char32_t character) {
   return in_categories(character, U_GC_M_MASK) && assigned_by(character, 9) && character != 0x111C9;
 }
 
+bool is_control(char32_t character) {
+  return in_categories(character, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK) && assigned_by(character, 8);
+}
+
+bool is_nonspacing_mark(char32_t character) {
+  if (character == 0x1734) return true;  // spacing since
+  const bool since = character == 0x1885 || character == 0x1886 || character == 0xA9BD || character == 0x111C9;
+  return in_categories(character, U_GC_MN_MASK) && assigned_by(character, 8) && !since;
+}
+
 bool is_in_unicode_9(char32_t character) { return assigned_by(character, 9); }
 
-std::u32string_view lowercase(char32_t character, std::span<char32_t, 2> room) {
+std::u32string_view lowercase(char32_t character, std::span<char32_t, 3> room) {
   if (character == 0x130) {  // the only letter whose lower case is two characters
     room[0] = U'i', room[1] = 0x307;
     return {room.data(), 2};

@@ -8,15 +8,17 @@
 
 namespace lexiscope {
 
-bool is_white_space(char32_t character);     ///< the property White_Space
-bool is_numeric(char32_t character);         ///< general category N, Unicode 17
-bool is_word(char32_t character);            ///< \w of UTS 18: letters, marks, decimal digits, connectors, joiners
-bool is_punctuation(char32_t character);     ///< general category P of Unicode 8, and ASCII's $+<=>^`|~
-bool is_combining_mark(char32_t character);  ///< general category M of Unicode 9
-bool is_in_unicode_9(char32_t character);    ///< assigned by then; normal forms leave the others alone
+bool is_white_space(char32_t character);      ///< the property White_Space
+bool is_numeric(char32_t character);          ///< general category N, Unicode 17
+bool is_word(char32_t character);             ///< \w of UTS 18: letters, marks, decimal digits, connectors, joiners
+bool is_punctuation(char32_t character);      ///< general category P of Unicode 8, and ASCII's $+<=>^`|~
+bool is_combining_mark(char32_t character);   ///< general category M of Unicode 9
+bool is_control(char32_t character);          ///< general categories Cc, Cf and Co of Unicode 8
+bool is_nonspacing_mark(char32_t character);  ///< general category Mn of Unicode 8
+bool is_in_unicode_9(char32_t character);     ///< assigned by then; normal forms leave the others alone
 
 /// The lower case of one character, whatever its neighbours: one or two characters, of Unicode 17.
-std::u32string_view lowercase(char32_t character, std::span<char32_t, 2> room);
+std::u32string_view lowercase(char32_t character, std::span<char32_t, 3> room);
 
 /// Characters [first, last] of one general category ("Lu").
 struct CategoryRange {
