@@ -36,12 +36,6 @@ Names files_in(const std::filesystem::path& folder) {
   return names;
 }
 
-// In memory where there is such a place: syncs cost nothing there, and so more of a run happens before a kill.
-std::filesystem::path fast_folder() {
-  const std::filesystem::path memory = "/dev/shm";
-  return std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-}
-
 class Run : public ::testing::Test {
  protected:
   RunWriter open(Existing existing, const json& identity = {{"seed", 1}}) const {

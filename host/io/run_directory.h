@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -69,7 +70,10 @@ class RunWriter {
   void write(const std::string& name, ConstTensorView dense, const ArrayDescription& description);
 
   /// id <tab> token, with tab, newline, carriage return and backslash escaped as \t, \n, \r and \\.
-  void write_tokens(const std::vector<std::string>& tokens);
+  void write_tokens(std::size_t count, const std::function<std::string(std::size_t)>& token);
+  void write_tokens(const std::vector<std::string>& tokens) {
+    write_tokens(tokens.size(), [&](std::size_t id) { return tokens[id]; });
+  }
 
   /// The caller's own state, small, kept in unfinished.json; null where none was saved. Arrays that a checkpoint names
   /// are kept in files that finish() removes.

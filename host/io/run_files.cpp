@@ -114,14 +114,11 @@ std::set<std::string> described_files(const json& document) {
   return files;
 }
 
-std::string tokens_to_text(const std::vector<std::string>& tokens) {
-  std::string text;
-  for (std::size_t id = 0; id < tokens.size(); ++id) {
-    text += fmt::format("{}\t", id);
-    append_escaped(text, tokens[id]);
-    text += '\n';
-  }
-  return text;
+std::string token_line(std::size_t id, std::string_view token) {
+  std::string line = fmt::format("{}\t", id);
+  append_escaped(line, token);
+  line += '\n';
+  return line;
 }
 
 std::vector<std::string> tokens_from_text(std::string_view text, const std::string& path) {

@@ -34,9 +34,9 @@ nlohmann::json read_run_document(const std::filesystem::path& path);
 /// The files that a manifest or unfinished.json describes: arrays and tokens.
 std::set<std::string> described_files(const nlohmann::json& document);
 
-/// The token table: one line a token, "id <tab> token".
-std::string tokens_to_text(const std::vector<std::string>& tokens);
-/// The inverse. Throws Error{kInvalidFile} naming `path` and the line.
+/// A line of the token table: "id <tab> token".
+std::string token_line(std::size_t id, std::string_view token);
+/// The tokens of a table. Throws Error{kInvalidFile} naming `path` and the line.
 std::vector<std::string> tokens_from_text(std::string_view text, const std::string& path);
 
 }  // namespace lexiscope

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -285,16 +284,19 @@ void RunWriter::write(const std::string& name, ConstTensorView dense, const Arra
   record(name, dense.dtype, write_dense(create(name, dense.dtype, std::move(row_shape)), dense), description);
 }
 
-void RunWriter::write_tokens(const std::vector<std::string>& tokens) {
+void RunWriter::write_tokens(std::size_t count, const std::function<std::string(std::size_t)>& token) {
   json state = state_;
   state.erase("tokens");
   add_file(state, kTokensFile);
   if (state != state_) save(state);
-  const std::string text = tokens_to_text(tokens);
-  write_file(path_ / kTokensFile, text);
-  state["tokens"] = {{"file", kTokensFile},
-                     {"count", tokens.size()},
-                     {"checksum", checksum_text(XXH3_64bits(text.data(), text.size()))}};
+  OutputFile file(path_ / kTokensFile);
+  for (std::size_t id = 0; id < count; ++id) {
+    const std::string line = token_line(id, token(id));
+    file.append(std::as_bytes(std::span(line)));
+  }
+  file.commit();
+  state["tokens"] = {
+      {"file", kTokensFile}, {"count", count}, {"checksum", checksum_text(checksum_file(path_ / kTokensFile))}};
   save(state);
 }
 
