@@ -1,36 +1,25 @@
-// Normal values from a generator of our own: the same on every machine and with every standard library, whose
-// distributions are free to differ.
+// Normal values, the same on every machine.
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 #include <numbers>
+
+#include "host/analysis/random_uniform.h"
 
 namespace lexiscope {
 
 class NormalGenerator {
  public:
-  explicit NormalGenerator(std::uint64_t seed) : state_(seed) {}
+  explicit NormalGenerator(std::uint64_t seed) : uniform_(seed) {}
 
   /// Standard normal: Box and Muller 1958.
   double next() {
-    const double radius = std::sqrt(-2 * std::log(uniform()));
-    return radius * std::cos(2 * std::numbers::pi * uniform());
+    const double radius = std::sqrt(-2 * std::log(uniform_.next()));
+    return radius * std::cos(2 * std::numbers::pi * uniform_.next());
   }
 
  private:
-  /// Uniform in (0, 1], so that its logarithm is finite.
-  double uniform() { return static_cast<double>((bits() >> 11) + 1) * 0x1p-53; }
-
-  /// SplitMix64: Steele, Lea and Flood 2014.
-  std::uint64_t bits() {
-    std::uint64_t mixed = state_ += 0x9e3779b97f4a7c15;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-    return mixed ^ (mixed >> 31);
-  }
-
-  std::uint64_t state_;
+  UniformGenerator uniform_;
 };
 
 }  // namespace lexiscope

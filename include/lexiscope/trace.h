@@ -42,15 +42,18 @@ struct TraceOptions {
   double temperature = 0;                                       ///< 0: greedy
   std::uint64_t seed = 0;                                       ///< of the sampling
   std::size_t batch_tokens = 4096;  ///< texts go through the model together up to so many tokens
+  double load_seconds = 0;          ///< spent on the model before, for the record
   std::function<void(std::string_view stage, std::size_t units)> on_stage{};  ///< may be empty
 };
 
 /// A text's tokens with how surprising each was.
 struct TracedToken {
   std::int32_t id = 0;
-  std::string token{};                ///< as the vocabulary spells it
-  std::size_t begin = 0, end = 0;     ///< its bytes of the text
-  std::optional<double> log_prob{};   ///< log p(token | the text before it), nats; none for the first of a text
+  std::string token{};             ///< as the vocabulary spells it
+  std::size_t begin = 0, end = 0;  ///< its bytes of the text
+  /// log p(token | the text before it), nats; none for the first of a text. Of a model that sees both ways: log p(token
+  /// | the whole text, this token too).
+  std::optional<double> log_prob{};
   std::optional<std::size_t> rank{};  ///< 1: the model's first choice
 };
 
@@ -77,7 +80,7 @@ struct TraceSummary {
   std::vector<TracedToken> first_text{};
   std::vector<LayerSummary> layers{};
   std::optional<double> log_prob{};    ///< of all the texts, nats
-  std::optional<double> perplexity{};  ///< exp(-mean log-probability of the predicted tokens)
+  std::optional<double> perplexity{};  ///< exp(-mean log-probability of the predicted tokens); of a causal model
   std::vector<GeneratedToken> generated{};
   std::vector<std::pair<std::string, double>> seconds{};  ///< by stage, in order; "total" last
   std::uint64_t peak_bytes = 0;
