@@ -2,7 +2,9 @@
 """Writes tests/data/tokenizers: small tokenizers of every family, trained on the texts of strings.json, and what Hugging
 Face's `tokenizers` makes of each text.
 
-Needs tokenizers (0.23.3): python3 scripts/goldens_tokenizers.py [NAME...]
+Needs tokenizers (0.23.3), and for the family gguf also gguf (0.19.0) and sentencepiece (0.2.3):
+
+    python3 scripts/goldens_tokenizers.py [NAME...]
 
 NAME/tokenizer.json    the tokenizer
 NAME/golden.jsonl      a line for each text: "ids"; "spans", for each token the number of its bytes of the text, after a
@@ -300,7 +302,61 @@ def write(name, tokenizer):
             file.write(json.dumps(golden, separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
+def write_gguf(name, architecture, fields, ids):
+    import gguf
+
+    folder = DATA / "gguf"
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(folder / f"{name}.gguf", architecture)
+    for key, value in fields.items():
+        getattr(writer, f"add_{key}")(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in ids))
+
+
+def gguf_byte_level():
+    """SmolLM2's: single digits, GPT-2's pattern, control tokens found in the text."""
+    tokenizer = gpt2()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = [*sorted(model["vocab"], key=model["vocab"].get), "<|endoftext|>"]
+    fields = dict(tokenizer_model="gpt2", tokenizer_pre="smollm", token_list=tokens,
+                  token_types=[3 if token == "<|endoftext|>" else 1 for token in tokens],
+                  token_merges=[" ".join(merge) for merge in model["merges"]])
+    write_gguf("byte_level", "llama", fields, [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS])
+
+
+def gguf_sentencepiece():
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS), model_writer=model, model_type="bpe", vocab_size=2000, byte_fallback=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False, character_coverage=0.98, minloglevel=2,
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    ids = range(pieces.get_piece_size())
+    types = [2 if pieces.is_unknown(i) else 3 if pieces.is_control(i) else 6 if pieces.is_byte(i) else 1 for i in ids]
+    fields = dict(tokenizer_model="llama", token_list=[pieces.id_to_piece(i) for i in ids],
+                  token_scores=[pieces.get_score(i) for i in ids], token_types=types, bos_token_id=pieces.bos_id(),
+                  eos_token_id=pieces.eos_id(), unk_token_id=pieces.unk_id(), add_bos_token=True)
+    ids = [pieces.encode(text, add_bos=True) for text in TEXTS]
+    for number, text in enumerate(TEXTS):  # sentencepiece does not look for control tokens in a text; models' users do
+        if any(token in text for token in ("<s>", "</s>", "<unk>")):
+            ids[number] = None
+    write_gguf("sentencepiece", "llama", fields, ids)
+
+
 def main():
+    for make in (gguf_byte_level, gguf_sentencepiece):
+        if len(sys.argv) < 2 or "gguf" in sys.argv[1:]:
+            make()
     for family in FAMILIES:
         if len(sys.argv) < 2 or family.__name__ in sys.argv[1:]:
             write(family.__name__, family())

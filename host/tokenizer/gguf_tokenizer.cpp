@@ -107,14 +107,14 @@ json post_processor_of(const GgufFile& file, bool begins) {
       fail(ErrorCode::kInvalidFile, "{}: \"{}\" is true, but \"tokenizer.ggml.{}_token_id\" is missing", file.path(),
            key, name);
     const std::uint64_t id = file.count("tokenizer.ggml." + name + "_token_id");
-    text.push_back({{"SpecialToken", {{"id", *token}, {"type_id", 0}}}});
+    text.push_back({{"SpecialToken", {{"id", *token}, {"type_id", 0u}}}});
     special[*token] = {{"id", *token}, {"ids", {id}}, {"tokens", {*token}}};
   };
   add("bos", begins);
-  text.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
+  text.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0u}}}});
   add("eos", false);
   json pair = text;
-  pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
+  pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1u}}}});
   return {{"type", "TemplateProcessing"}, {"single", text}, {"pair", pair}, {"special_tokens", special}};
 }
 
@@ -184,7 +184,7 @@ json describe_sentencepiece(const GgufFile& file) {
   json decoders = {{{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}},
                    {{"type", "ByteFallback"}},
                    {{"type", "Fuse"}}};
-  if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1u}, {"stop", 0u}});
   json model{{"type", "BPE"},
              {"vocab", vocabulary_of(file)},
              {"merges", merges_of_scores(file)},
