@@ -69,7 +69,7 @@ void Merges::apply(std::vector<Symbol>& symbols) const {
 }
 
 void Merges::apply_few(std::vector<Symbol>& symbols) const {
-  const Merge* found[kFew];  // of each symbol with the next
+  const Merge* found[kFew] = {};  // of each symbol with the next
   const auto look_up = [&](std::size_t i) {
     found[i] = i + 1 < symbols.size() ? find(symbols[i].id, symbols[i + 1].id) : nullptr;
   };
