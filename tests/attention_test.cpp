@@ -5,77 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <map>
-#include <numeric>
-#include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "lexiscope/engine.h"
 #include "lexiscope/error.h"
+#include "tests/support/attention_problem.h"
 #include "tests/support/compare.h"
 #include "tests/support/engines.h"
 #include "tests/support/errors.h"
 
 namespace lexiscope::testing {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-float from_bf16(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
-
-enum class Padding { none, tail, scattered, all };
-
-struct Shape {
-  std::size_t queries, keys, d;
-  std::size_t heads = 2, key_heads = 1;
-  auto operator<=>(const Shape&) const = default;
-};
-
-std::ostream& operator<<(std::ostream& stream, const Shape& shape) {
-  return stream << shape.heads << "x" << shape.queries << " queries, " << shape.key_heads << "x" << shape.keys
-                << " keys, d " << shape.d;
-}
-
-// Inputs for one call, dense; bf16 values are rounded in `query`, `key` and `value` too.
-struct Problem {
-  Shape shape;
-  DType dtype;
-  AttentionMask mask = AttentionMask::none;
-  float scale;
-  std::vector<float> query, key, value;
-  std::vector<std::uint8_t> padding;
-
-  Problem(const Shape& shape_, DType dtype_, AttentionMask mask_ = AttentionMask::none, Padding kind = Padding::none)
-      : shape(shape_), dtype(dtype_), mask(mask_), scale(1.0f / std::sqrt(static_cast<float>(shape.d))) {
-    const auto seed = static_cast<unsigned>(shape.queries * 1009 + shape.keys * 31 + shape.d);
-    query = random_normal(shape.heads * shape.queries * shape.d, seed);
-    key = random_normal(shape.key_heads * shape.keys * shape.d, seed + 1);
-    value = random_normal(shape.key_heads * shape.keys * shape.d, seed + 2, 0.5f);
-    round_to_type();
-    if (kind == Padding::none) return;
-    padding.assign(shape.keys, kind == Padding::all ? 0 : 1);
-    for (std::size_t j = 0; j < shape.keys; ++j)
-      if (kind == Padding::tail ? 3 * j >= 2 * shape.keys : j % 3 == 0) padding[j] = 0;
-  }
-
-  void round_to_type() {
-    if (dtype != DType::bf16) return;
-    for (auto* values : {&query, &key, &value})
-      for (float& x : *values) x = from_bf16(to_bf16(x));
-  }
-  bool is_visible(std::size_t query_index, std::size_t key_index) const {
-    if (!padding.empty() && padding[key_index] == 0) return false;
-    return mask == AttentionMask::none || key_index + shape.queries <= query_index + shape.keys;
-  }
-};
 
 struct Result {
   std::vector<float> out, log_sum_exp, entropy, maximum;
@@ -96,16 +40,10 @@ Result run(const Problem& problem, Engine& engine) {
   const Shape& shape = problem.shape;
   Result result(shape);
   std::vector<std::uint16_t> rounded[3];
-  const auto view = [&](const std::vector<float>& values, std::size_t which, std::size_t heads, std::size_t tokens) {
-    const std::size_t extents[] = {heads, tokens, shape.d};
-    if (problem.dtype == DType::f32) return dense_view<const void>(values.data(), DType::f32, extents);
-    for (const float x : values) rounded[which].push_back(to_bf16(x));
-    return dense_view<const void>(rounded[which].data(), DType::bf16, extents);
-  };
   const std::size_t rows = shape.heads, tokens = shape.queries;
-  engine.attention({.query = view(problem.query, 0, shape.heads, shape.queries),
-                    .key = view(problem.key, 1, shape.key_heads, shape.keys),
-                    .value = view(problem.value, 2, shape.key_heads, shape.keys),
+  engine.attention({.query = heads_view(problem, problem.query, shape.heads, shape.queries, rounded[0]),
+                    .key = heads_view(problem, problem.key, shape.key_heads, shape.keys, rounded[1]),
+                    .value = heads_view(problem, problem.value, shape.key_heads, shape.keys, rounded[2]),
                     .out = out_view(result.out.data(), {shape.heads, shape.queries, shape.d}),
                     .scale = problem.scale,
                     .mask = problem.mask,
@@ -179,13 +117,6 @@ struct Bounds {
   }
 };
 
-double score(const Problem& problem, std::size_t row, std::size_t key) {
-  const Shape& shape = problem.shape;
-  const std::size_t group = row / shape.queries / (shape.heads / shape.key_heads), d = shape.d;
-  const float *q = problem.query.data() + row * d, *k = problem.key.data() + (group * shape.keys + key) * d;
-  return problem.scale * std::inner_product(q, q + d, k, 0.0, std::plus<>(), [](double x, double y) { return x * y; });
-}
-
 // 0 where the position is one of a largest score, as far as the scores' bound tells; the share of it otherwise.
 double argmax_share(const Problem& problem, const Bounds& bounds, const Result& got, std::size_t row) {
   const Result& want = bounds.expected.want;
@@ -213,7 +144,6 @@ double worst_share(const Problem& problem, const Expected& expected, const Resul
   return worst;
 }
 
-using Masks = std::pair<AttentionMask, Padding>;
 using Case = std::tuple<Shape, DType, Masks>;
 
 // The reference is slow, and every engine is compared with the same of its results.

@@ -1,0 +1,92 @@
+// Problems that attention and attention_map are tested on: shapes, masks and inputs, the same for the same shape.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+#include "lexiscope/ops/attention.h"
+#include "tests/support/compare.h"
+
+namespace lexiscope::testing {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+inline std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+inline float from_bf16(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
+
+enum class Padding { none, tail, scattered, all };
+
+struct Shape {
+  std::size_t queries, keys, d;
+  std::size_t heads = 2, key_heads = 1;
+  auto operator<=>(const Shape&) const = default;
+};
+
+inline std::ostream& operator<<(std::ostream& stream, const Shape& shape) {
+  return stream << shape.heads << "x" << shape.queries << " queries, " << shape.key_heads << "x" << shape.keys
+                << " keys, d " << shape.d;
+}
+
+// Inputs for one call, dense; bf16 values are rounded in `query`, `key` and `value` too.
+struct Problem {
+  Shape shape;
+  DType dtype;
+  AttentionMask mask = AttentionMask::none;
+  float scale;
+  std::vector<float> query, key, value;
+  std::vector<std::uint8_t> padding;
+
+  Problem(const Shape& shape_, DType dtype_, AttentionMask mask_ = AttentionMask::none, Padding kind = Padding::none)
+      : shape(shape_), dtype(dtype_), mask(mask_), scale(1.0f / std::sqrt(static_cast<float>(shape.d))) {
+    const auto seed = static_cast<unsigned>(shape.queries * 1009 + shape.keys * 31 + shape.d);
+    query = random_normal(shape.heads * shape.queries * shape.d, seed);
+    key = random_normal(shape.key_heads * shape.keys * shape.d, seed + 1);
+    value = random_normal(shape.key_heads * shape.keys * shape.d, seed + 2, 0.5f);
+    round_to_type();
+    if (kind == Padding::none) return;
+    padding.assign(shape.keys, kind == Padding::all ? 0 : 1);
+    for (std::size_t j = 0; j < shape.keys; ++j)
+      if (kind == Padding::tail ? 3 * j >= 2 * shape.keys : j % 3 == 0) padding[j] = 0;
+  }
+
+  void round_to_type() {
+    if (dtype != DType::bf16) return;
+    for (auto* values : {&query, &key, &value})
+      for (float& x : *values) x = from_bf16(to_bf16(x));
+  }
+  bool is_visible(std::size_t query_index, std::size_t key_index) const {
+    if (!padding.empty() && padding[key_index] == 0) return false;
+    return mask == AttentionMask::none || key_index + shape.queries <= query_index + shape.keys;
+  }
+};
+
+/// scale * q . k for row `row` of all heads' queries.
+inline double score(const Problem& problem, std::size_t row, std::size_t key) {
+  const Shape& shape = problem.shape;
+  const std::size_t group = row / shape.queries / (shape.heads / shape.key_heads), d = shape.d;
+  const float *q = problem.query.data() + row * d, *k = problem.key.data() + (group * shape.keys + key) * d;
+  return problem.scale * std::inner_product(q, q + d, k, 0.0, std::plus<>(), [](double x, double y) { return x * y; });
+}
+
+/// The heads of `values` as the problem's type has them; `room` keeps what bf16 needs and has to outlive the view.
+inline ConstTensorView heads_view(const Problem& problem, const std::vector<float>& values, std::size_t heads,
+                                  std::size_t tokens, std::vector<std::uint16_t>& room) {
+  const std::size_t extents[] = {heads, tokens, problem.shape.d};
+  if (problem.dtype == DType::f32) return dense_view<const void>(values.data(), DType::f32, extents);
+  room.clear();
+  for (const float x : values) room.push_back(to_bf16(x));
+  return dense_view<const void>(room.data(), DType::bf16, extents);
+}
+
+using Masks = std::pair<AttentionMask, Padding>;
+
+}  // namespace lexiscope::testing
