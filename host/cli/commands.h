@@ -30,6 +30,7 @@ Command add_info(CLI::App& app);
 Command add_project(CLI::App& app, const std::vector<std::string>& arguments);
 Command add_neighbors(CLI::App& app);
 Command add_tokenize(CLI::App& app);
+Command add_trace(CLI::App& app, const std::vector<std::string>& arguments);
 Command add_validate(CLI::App& app);
 
 void add_common_options(CLI::App& parser, CommonOptions& options);

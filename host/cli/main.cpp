@@ -68,8 +68,8 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", "lexiscope " LEXISCOPE_VERSION, "Print the version");
   app.footer("Example:\n  lexiscope project all-MiniLM-L6-v2 --out run\n\nlexiscope COMMAND --help says more.");
   const std::vector<std::string> arguments(argv, argv + argc);
-  const std::vector<Command> commands{add_info(app), add_project(app, arguments), add_neighbors(app), add_tokenize(app),
-                                      add_validate(app)};
+  const std::vector<Command> commands{add_info(app),     add_project(app, arguments), add_neighbors(app),
+                                      add_tokenize(app), add_trace(app, arguments),   add_validate(app)};
   app.allow_extras();
   for (const Command& command : commands) command.parser->allow_extras();
   try {

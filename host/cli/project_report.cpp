@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "host/cli/report_parts.h"
 #include "host/cli/text.h"
 #include "host/io/run_directory.h"
 
@@ -48,13 +49,6 @@ std::vector<std::size_t> sample_tokens(const std::vector<std::string>& tokens) {
   const std::size_t count = std::min(kShownTokens, candidates.size());
   for (std::size_t i = 0; i < count; ++i) rows.push_back(candidates[(2 * i + 1) * candidates.size() / (2 * count)]);
   return rows;
-}
-
-void print_line(std::string_view label, const std::string& value, std::string_view remark = {}) {
-  if (remark.empty())
-    fmt::print("  {:<12}  {}\n", label, value);
-  else
-    fmt::print("  {:<12}  {:<20}  {}\n", label, value, remark);
 }
 
 void print_components(const ProjectOptions& options, const ProjectSummary& summary) {
@@ -97,27 +91,6 @@ void print_map(const ProjectOptions& options, const ProjectSummary& summary) {
   if (summary.resumed_from > 0) print_line("", fmt::format("resumed at iteration {}", thousands(summary.resumed_from)));
 }
 
-void print_seconds(const ProjectSummary& summary, const Engine& engine) {
-  std::string stages;
-  for (const auto& [stage, seconds] : summary.seconds)
-    if (stage != "total") stages += (stages.empty() ? "" : ", ") + stage + " " + readable_seconds(seconds);
-  fmt::print("\nDone in {}, {} at most, on {} ({})\n  {}\n", readable_seconds(summary.seconds.back().second),
-             readable_bytes(summary.peak_bytes), engine.name(), engine.description(), stages);
-}
-
-void print_files(const ProjectSummary& summary) {
-  fmt::print("\nWritten to {}\n", summary.path.string());
-  const RunReader run(summary.path);
-  std::vector<std::string> files{"manifest.json"};
-  if (run.manifest().contains("tokens")) files.emplace_back("tokens.tsv");
-  for (const auto& [name, array] : run.manifest().at("arrays").items()) files.push_back(array.at("file"));
-  constexpr std::size_t kColumns = 4;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const bool last = i % kColumns + 1 == kColumns || i + 1 == files.size();
-    fmt::print("{}{:<{}}{}", i % kColumns == 0 ? "  " : "", files[i], last ? 0 : 24, last ? "\n" : "");
-  }
-}
-
 }  // namespace
 
 void print_project_text(const ProjectSource& source, const ProjectOptions& options, const ProjectSummary& summary,
@@ -138,8 +111,8 @@ void print_project_text(const ProjectSource& source, const ProjectOptions& optio
     print_neighbors(source, options, summary);
     print_map(options, summary);
   }
-  print_seconds(summary, engine);
-  print_files(summary);
+  print_seconds(summary.seconds, summary.peak_bytes, engine);
+  print_files(summary.path);
 }
 
 void print_project_json(const ProjectSource& source, const ProjectSummary& summary, const Engine& engine) {

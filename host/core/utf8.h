@@ -26,6 +26,13 @@ inline std::size_t character_bytes(char lead) noexcept {
 /// The character at byte `at` of valid UTF-8.
 char32_t character_at(std::string_view text, std::size_t at) noexcept;
 
+/// The number of characters in valid UTF-8.
+inline std::size_t count_characters(std::string_view text) noexcept {
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < text.size(); at += character_bytes(text[at])) ++count;
+  return count;
+}
+
 void append_utf8(std::string& text, char32_t character);
 
 /// U+FFFD, which stands for what is no character.
