@@ -87,6 +87,8 @@ def expected(tokenizer, text):
 
 def differences(program, model, texts, lines):
     """The number of texts that differ; prints the first of them."""
+    if not (model / "tokenizer.json").is_file():
+        sys.exit(f"{model} has no tokenizer.json")
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
