@@ -10,11 +10,9 @@ NAME/tokenizer.json    the tokenizer
 NAME/golden.jsonl      a line for each text: "ids"; "spans", for each token the number of its bytes of the text, after a
                        step such as +1 or -3 where they do not begin at the end of the token before; "decoded", where it
                        is not the text itself
-stages.json            normalizers, pre-tokenizers and decoders alone: "texts", and for each stage its "kind", its "spec"
-                       and what it makes of each text: a text, or pieces [text, first byte, end]; decoders make a text
-                       of lists of "tokens"
 """
 
+import collections
 import json
 import sys
 from pathlib import Path
@@ -38,13 +36,24 @@ def special(*contents, **options):
     return [AddedToken(content, special=True, normalized=False, **options) for content in contents]
 
 
-def train(tokenizer, size, tokens=(), bytes_alphabet=True, **options):
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if bytes_alphabet else []
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, show_progress=False, initial_alphabet=sorted(alphabet), special_tokens=list(tokens), **options
+def common_characters(count, normalizer):
+    """The most frequent characters of the texts, ties in the order of their codes: trainers take any of the tied."""
+    counts = collections.Counter("".join(normalizer.normalize_str(text) for text in TEXTS))
+    return sorted(counts, key=lambda character: (-counts[character], character))[:count]
+
+
+def train(tokenizer, size, tokens=(), alphabet=None, spelled=(), trainer=trainers.BpeTrainer, **options):
+    """`spelled` belong to the vocabulary from the start, as `tokens` do, but are not looked for in a text: bytes, and
+    the alphabet with its prefixes and suffixes, which trainers would number in an order that changes."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if alphabet is None else alphabet
+    trainer = trainer(
+        vocab_size=size, show_progress=False, initial_alphabet=sorted(alphabet), limit_alphabet=len(alphabet),
+        special_tokens=[*tokens, *spelled], **options,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    return tokenizer
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = state["added_tokens"][: len(tokens)]
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def gpt2():
@@ -52,7 +61,7 @@ def gpt2():
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     tokenizer.decoder = decoders.ByteLevel()
-    train(tokenizer, 1000)
+    tokenizer = train(tokenizer, 1000)
     tokenizer.add_special_tokens(special("<|endoftext|>"))
     return tokenizer
 
@@ -61,7 +70,7 @@ def roberta():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    train(tokenizer, 900, special("<s>", "<pad>", "</s>", "<unk>"))
+    tokenizer = train(tokenizer, 900, special("<s>", "<pad>", "</s>", "<unk>"))
     tokenizer.add_special_tokens(special("<mask>", lstrip=True))
     tokenizer.add_tokens([AddedToken("Yesterday", single_word=True), AddedToken("def", rstrip=True), "world"])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
@@ -72,7 +81,7 @@ def llama3():
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(LLAMA3), pre_tokenizers.ByteLevel(False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    train(tokenizer, 1000)
+    tokenizer = train(tokenizer, 1000)
     tokenizer.add_special_tokens(special("<|begin_of_text|>", "<|end_of_text|>", "<|endoftext|>"))
     begin = tokenizer.token_to_id("<|begin_of_text|>")
     tokenizer.post_processor = processors.Sequence(
@@ -94,7 +103,7 @@ def qwen2():
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(QWEN2), pre_tokenizers.ByteLevel(False, use_regex=False)])
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    train(tokenizer, 1000)
+    tokenizer = train(tokenizer, 1000)
     tokenizer.add_special_tokens(special("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     return tokenizer
 
@@ -106,11 +115,9 @@ def llama2():
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokens = special("<unk>", "<s>", "</s>")
-    bytes_ = [AddedToken(f"<0x{byte:02X}>", special=False, normalized=False) for byte in range(256)]
-    train(tokenizer, 1200, tokens + bytes_, bytes_alphabet=False, limit_alphabet=300, max_token_length=12)
-    state = json.loads(tokenizer.to_str())  # the bytes belong to the vocabulary, and are not found in a text
-    state["added_tokens"] = state["added_tokens"][: len(tokens)]
-    tokenizer = Tokenizer.from_str(json.dumps(state))
+    spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+    alphabet = common_characters(300, tokenizer.normalizer)
+    tokenizer = train(tokenizer, 1200, tokens, alphabet, spelled, max_token_length=12)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)]
     )
@@ -119,15 +126,16 @@ def llama2():
 
 def word_bpe():
     """The first kind of BPE: words with a suffix at their end, a prefix within, and an unknown token."""
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", end_of_word_suffix="</w>", fuse_unk=False))
+    ends = {"continuing_subword_prefix": "##", "end_of_word_suffix": "</w>"}
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", fuse_unk=False, **ends))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase(), normalizers.Strip()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Digits(True)])
     tokenizer.decoder = decoders.BPEDecoder()
-    train(
-        tokenizer, 900, ["[UNK]", "[CLS]", "[SEP]"], bytes_alphabet=False, limit_alphabet=200, end_of_word_suffix="</w>"
-    )
+    alphabet = common_characters(120, tokenizer.normalizer)
+    spelled = [form.format(c) for c in sorted(alphabet) for form in ("##{}", "{}</w>", "##{}</w>")]
+    tokenizer = train(tokenizer, 900, special("[UNK]", "[CLS]", "[SEP]"), alphabet, spelled, **ends)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     return tokenizer
 
@@ -138,8 +146,9 @@ def bert(size=700, **normalizer):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokens = special("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    trainer = trainers.WordPieceTrainer(vocab_size=size, show_progress=False, special_tokens=tokens, limit_alphabet=250)
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    alphabet = common_characters(200, tokenizer.normalizer)
+    spelled = [f"##{character}" for character in sorted(alphabet)]
+    tokenizer = train(tokenizer, size, tokens, alphabet, spelled, trainers.WordPieceTrainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
 
@@ -158,113 +167,6 @@ def bert_accents():
 
 
 FAMILIES = [gpt2, roberta, llama3, qwen2, llama2, word_bpe, bert_uncased, bert_cased, bert_accents]
-
-
-BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
-O200K = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
-    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-DEEPSEEK = (
-    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
-    r"\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PATTERNS = [
-    O200K,
-    DEEPSEEK,
-    r" ?[^(\s|[.,!?…。，、।۔،])]+",
-    r"[一-龥぀-ゟ゠-ヿ]+",
-    r"(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
-    r"\b\w+\b|\W",
-    r".a|^b|c$|\h\H",
-    r"[^\w\s]|\P{L}\P{^N}|[\W\d]&",
-    r"\p{Han}+|\p{C}|\P{Cn}",
-    r"[]a-c&&[^b]]|[a\-z]|[\x41-\x{5A}-]|[-+.,]|\u00e9|{x|a{1,2}|}",
-    r"(?<=a)b|(?<!a)'|(?>a|ab)c|\s+(?=\S)",
-]
-STAGE_TEXTS = [
-    "",
-    " a b  c ",
-    "the-final--countdown",
-    "Hello, World! It's 2024; don't I'LL we’ve",
-    "e\u0301 \u00e9 q\u0307\u0323 \u1e9b\u0323 \u212b ﬁ ① ㌀ ｶﾞ \u0f73\u0f71",
-    "각\u1100\u1161\u11a8 か\u3099 \u0958 \U0001d15e \u0344",
-    "İSTANBUL ΟΔΟΣ ẞ Ǆ Ꟈ\ua7cb \U00010d50",
-    "שָׁלוֹם a\u0327\u0300 ก็ \u0e33 \u1cf2 \U000111c9 \u08d4 \u0898 \ufe0f",
-    "x\x00\x07\t\u200b\u2028\ufeff\u00a0\u3000\u1680 y\x7f\x9f▁ ",
-    "a1²½٣Ⅷ〇\U00010d40\U00011de0_b\u203fc",
-    "(…)\u166d$+<=>^`|~«¡»、。\u2e43\u061d",
-    "日本語テキスト、漢字\U0002ebf0\u0378 ab abc 'b",
-    "\n\n a\r\nb\n\u2028c\nab{x aa}]-Z+é",
-    "👩\u200d🚀 👍🏽 1\ufe0f\u20e3 🇩🇪",
-]
-TOKEN_LISTS = [
-    [],
-    ["▁Hello", "▁world", "!"],
-    ["<0xE6>", "<0x97>", "<0xA5>", "a", "<0xE6>", "<0x97>", "b", "<0xFF>", "<0xZZ>"],
-    ["Ġa", "ðŁ", "ĳĮ", "ðŁ", "<é>", "日"],
-    ["low</w>", "er", "</w>"],
-    ["  a ", "   x", "bb "],  # `tokenizers` fails on pieces that are all stripped
-]
-
-
-def stages():
-    """(kind, stage) of everything that stands alone."""
-    for name in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel", "Strip"]:
-        yield "normalizer", getattr(normalizers, name)()
-    yield "normalizer", normalizers.Strip(True, False)
-    yield "normalizer", normalizers.Strip(False, True)
-    yield "normalizer", normalizers.Prepend("▁▁")
-    yield "normalizer", normalizers.Replace("a", "")
-    yield "normalizer", normalizers.Replace(Regex(r"[ab]|(?<=c) "), "Xé")
-    yield "normalizer", normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()])
-    for behavior in BEHAVIORS:
-        yield "pre_tokenizer", pre_tokenizers.Split("-", behavior)
-        yield "pre_tokenizer", pre_tokenizers.Split("", behavior)
-        yield "pre_tokenizer", pre_tokenizers.Split(Regex(r"\w+|\d"), behavior, invert=True)
-        yield "pre_tokenizer", pre_tokenizers.Punctuation(behavior)
-    for pattern in PATTERNS:
-        yield "pre_tokenizer", split(pattern)
-    yield "pre_tokenizer", pre_tokenizers.Whitespace()
-    yield "pre_tokenizer", pre_tokenizers.WhitespaceSplit()
-    yield "pre_tokenizer", pre_tokenizers.Digits(False)
-    yield "pre_tokenizer", pre_tokenizers.Digits(True)
-    yield "pre_tokenizer", pre_tokenizers.CharDelimiterSplit("a")
-    yield "pre_tokenizer", pre_tokenizers.ByteLevel(add_prefix_space=True)
-    yield "decoder", decoders.ByteLevel()
-    yield "decoder", decoders.ByteFallback()
-    yield "decoder", decoders.Fuse()
-    yield "decoder", decoders.Strip(" ", 2, 0)
-    yield "decoder", decoders.Strip(" ", 0, 1)
-    yield "decoder", decoders.Replace("▁", " ")
-    yield "decoder", decoders.BPEDecoder()
-    yield "decoder", decoders.Sequence([decoders.Replace(Regex("l+"), "L"), decoders.Fuse()])
-
-
-def pieces(stage, text):
-    places = byte_places(text)
-    return [[piece, places[begin], places[end]] for piece, (begin, end) in stage.pre_tokenize_str(text)]
-
-
-def results(kind, stage):
-    if kind == "normalizer":
-        return [stage.normalize_str(text) for text in STAGE_TEXTS]
-    if kind == "pre_tokenizer":
-        return [pieces(stage, text) for text in STAGE_TEXTS]
-    return [stage.decode(tokens) if tokens else "" for tokens in TOKEN_LISTS]
-
-
-def write_stages():
-    golden = []
-    for kind, stage in stages():
-        tokenizer = Tokenizer(models.BPE())
-        setattr(tokenizer, kind, stage)
-        golden.append({"kind": kind, "spec": json.loads(tokenizer.to_str())[kind], "results": results(kind, stage)})
-    with open(DATA / "stages.json", "w", encoding="utf-8") as file:
-        whole = {"texts": STAGE_TEXTS, "tokens": TOKEN_LISTS, "stages": golden}
-        json.dump(whole, file, ensure_ascii=False, separators=(",", ":"))
-        file.write("\n")
 
 
 def byte_places(text):
@@ -360,8 +262,6 @@ def main():
     for family in FAMILIES:
         if len(sys.argv) < 2 or family.__name__ in sys.argv[1:]:
             write(family.__name__, family())
-    if len(sys.argv) < 2 or "stages" in sys.argv[1:]:
-        write_stages()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// Normalizers, pre-tokenizers and decoders alone, against `tokenizers` (scripts/goldens_tokenizers.py).
+// Normalizers, pre-tokenizers and decoders alone, against `tokenizers` (scripts/goldens_tokenizer_stages.py).
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
