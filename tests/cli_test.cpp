@@ -1,10 +1,8 @@
 // The program as people and scripts run it: flags, text and JSON, exit statuses, bad input, full disks, refused memory,
 // and runs that are killed or interrupted at any moment and resumed.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,13 +10,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "host/io/npy.h"
 #include "host/io/run_directory.h"
 #include "tests/support/compare.h"
 #include "tests/support/files.h"
+#include "tests/support/program.h"
 #include "tests/support/runs.h"
 
 namespace lexiscope::testing {
@@ -30,23 +28,6 @@ using ::testing::Not;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
 using nlohmann::json;
-using Words = std::vector<std::string>;
-
-std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-struct Limits {
-  rlim_t file_bytes = RLIM_INFINITY, address_space = RLIM_INFINITY;
-};
-
-struct Outcome {
-  int status = -1;  ///< the exit status; a signal's number less 1000
-  std::string out, error;
-};
 
 class CliTest : public ::testing::Test {
  protected:
@@ -64,32 +45,9 @@ class CliTest : public ::testing::Test {
     writer.finish();
   }
 
-  pid_t start(const Words& words, const Limits& limits = {}) const {
-    std::vector<std::string> arguments{LEXISCOPE_BIN};
-    arguments.insert(arguments.end(), words.begin(), words.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    const std::string out = path("stdout"), error = path("stderr");
-    const pid_t child = fork();
-    if (child != 0) return child;
-    const rlimit files{limits.file_bytes, limits.file_bytes}, space{limits.address_space, limits.address_space};
-    if (limits.file_bytes != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &files);
-    if (limits.address_space != RLIM_INFINITY) setrlimit(RLIMIT_AS, &space);
-    dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
-    dup2(open(error.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-    execv(pointers[0], pointers.data());
-    _exit(127);
-  }
-
-  Outcome finish(pid_t child) const {
-    int status = 0;
-    waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) - 1000, contents(path("stdout")),
-            contents(path("stderr"))};
-  }
-
-  Outcome run(const Words& words, const Limits& limits = {}) const { return finish(start(words, limits)); }
+  pid_t start(const Words& words, const Limits& limits = {}) const { return program_.start(words, limits); }
+  Outcome finish(pid_t child) const { return program_.finish(child); }
+  Outcome run(const Words& words, const Limits& limits = {}) const { return program_.run(words, limits); }
 
   Words project_words(const std::string& out, const Words& more = {}) const {
     Words words{
@@ -103,6 +61,7 @@ class CliTest : public ::testing::Test {
 
   static constexpr std::size_t kTokens = 600, kWidth = 10;
   fs::path folder_;
+  Program program_{folder_};
 };
 
 TEST_F(CliTest, TellsWhatIsHere) {
@@ -232,7 +191,7 @@ TEST_F(CliTest, RefusesBadInputWithOneSentenceAndLeavesNothing) {
   values[7 * kWidth + 3] = std::nanf("");
   write_npy("nan.npy", kTokens, kWidth, values);
   write_npy("few.npy", 10, kWidth, random_normal(10 * kWidth, 5));
-  std::ofstream(path("cut.npy"), std::ios::binary) << contents(path("points.npy")).substr(0, 5000);
+  std::ofstream(path("cut.npy"), std::ios::binary) << read_bytes(path("points.npy")).substr(0, 5000);
   std::ofstream(path("text.npy")) << "no array";
   NpyWriter flat(folder_ / "flat.npy", DType::f32, {});
   flat.append(std::span<const float>(values).first(10));
@@ -297,7 +256,7 @@ TEST_F(CliTest, RefusesBadInputWithOneSentenceAndLeavesNothing) {
     EXPECT_EQ(refused.out, "");
     EXPECT_FALSE(fs::exists(out)) << refused.error;
   }
-  EXPECT_EQ(contents(folder_ / "taken/notes.txt"), "mine");
+  EXPECT_EQ(read_bytes(folder_ / "taken/notes.txt"), "mine");
 }
 
 TEST_F(CliTest, LosesNothingOnAFullDisk) {
