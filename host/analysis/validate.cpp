@@ -20,11 +20,14 @@ struct Entry {
 };
 
 constexpr std::array kOperations{Entry{"attention", validate_attention},
+                                 Entry{"attention_map", validate_attention_map},
                                  Entry{"rotary_embedding", validate_rotary_embedding},
                                  Entry{"rms_norm", validate_rms_norm},
                                  Entry{"layer_norm", validate_layer_norm},
                                  Entry{"linear", validate_linear},
                                  Entry{"gelu_mlp", validate_gelu_mlp},
+                                 Entry{"swiglu_mlp", validate_swiglu_mlp},
+                                 Entry{"certainty", validate_certainty},
                                  Entry{"drift", validate_drift},
                                  Entry{"convert", validate_convert},
                                  Entry{"covariance", validate_covariance},

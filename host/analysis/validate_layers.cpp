@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "host/analysis/validation_products.h"
 #include "host/analysis/validation_run.h"
 
 namespace lexiscope {
@@ -71,39 +71,6 @@ void compare_attention(ValidationRun& run, const AttentionProblem& problem) {
             2 * sum * (1 + width) + weight + sum + 2 * kUnitF32 * (want.entropy[row] + 1));
   }
 }
-
-/// The sum of a row's products with a weight's row, and of their magnitudes.
-struct Product {
-  double sum, magnitude;
-};
-
-Product product_of(const float* x, const float* w, std::size_t n, double bias) {
-  Product product{bias, std::abs(bias)};
-  for (std::size_t k = 0; k < n; ++k) {
-    product.sum += double(x[k]) * w[k];
-    product.magnitude += std::abs(double(x[k]) * w[k]);
-  }
-  return product;
-}
-
-// n products and a bias in any order round n + 1 times; second-order terms are less than one more.
-double sum_bound(std::size_t n, double magnitude) { return static_cast<double>(n + 2) * kUnitF32 * magnitude; }
-
-double activate(Activation activation, double x) {
-  if (activation == Activation::gelu_erf) return x / 2 * std::erfc(-x / std::numbers::sqrt2);
-  if (activation == Activation::gelu_tanh)
-    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
-  return x;
-}
-
-// The activation's own error where its value is y: |x| Phi(-|x|) is off by less than 2.5 u, the difference rounds; the
-// form by tanh has quotients and an exponential that stay below the same.
-double activation_bound(Activation activation, double y) {
-  return activation == Activation::none ? 0 : kUnitF32 * (4 * std::abs(y) + 2.5);
-}
-
-// Both GELUs' slopes stay below 1.13: what an error of the argument becomes.
-double slope_bound(Activation activation) { return activation == Activation::none ? 1 : 1.13; }
 
 const char* name_of_activation(Activation activation) {
   constexpr const char* kNames[] = {"none", "gelu_erf", "gelu_tanh", "silu"};

@@ -54,11 +54,14 @@ class ValidationRun {
 
 // One function an operation. Their bounds are derived beside them.
 void validate_attention(ValidationRun& run);
+void validate_attention_map(ValidationRun& run);
 void validate_rotary_embedding(ValidationRun& run);
 void validate_rms_norm(ValidationRun& run);
 void validate_layer_norm(ValidationRun& run);
 void validate_linear(ValidationRun& run);
 void validate_gelu_mlp(ValidationRun& run);
+void validate_swiglu_mlp(ValidationRun& run);
+void validate_certainty(ValidationRun& run);
 void validate_drift(ValidationRun& run);
 void validate_convert(ValidationRun& run);
 void validate_covariance(ValidationRun& run);
