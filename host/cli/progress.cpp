@@ -39,7 +39,8 @@ void ProgressLine::update(double share_done) {
       fmt::format("{:<10}  {:<20}  {:>3.0f} %  {} of {} {}", name_, bar(share_done, 20), 100 * share_done,
                   thousands(static_cast<std::uint64_t>(done)), thousands(units_), unit_);
   if (now - start_ >= kRateKnownAfter && rate > 0)
-    line += fmt::format(", {} a second, {} left", thousands(static_cast<std::uint64_t>(rate)),
+    line += fmt::format(", {} a second, {} left",
+                        rate < 10 ? fmt::format("{:.1f}", rate) : thousands(static_cast<std::uint64_t>(rate)),
                         readable_seconds((units - done) / rate));
   fmt::print(stderr, "\r{}\x1b[K", line);
   std::fflush(stderr);

@@ -37,11 +37,13 @@ std::string colored(std::string_view text, double surprisal) {
   return fmt::format("\x1b[38;5;{}m{}\x1b[0m", kColors[step], text);
 }
 
-/// What a token stands for: its part of the text, or how the vocabulary spells it where it was added or no text is
-/// known.
+/// What a token stands for: its part of the text, without the spaces before it, or how the vocabulary spells it where
+/// it was added or no text is known.
 std::string shown(const TracedToken& token, std::string_view text) {
   if (token.begin >= token.end || token.end > text.size()) return printable(token.token);
-  return printable(replace_invalid_utf8(text.substr(token.begin, token.end - token.begin)));
+  std::string_view part = text.substr(token.begin, token.end - token.begin);
+  part.remove_prefix(std::min(part.find_first_not_of(' '), part.size() - 1));
+  return printable(replace_invalid_utf8(part));
 }
 
 /// A line break of the text breaks the line here too.
