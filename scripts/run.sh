@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job on a real vocabulary: installs what is missing, builds, fetches all-MiniLM-L6-v2 and takes its 30,522
-# token embeddings through PCA, exact neighbours and t-SNE into runs/minilm, with a picture of the map.
+# The jobs on real models: installs what is missing, builds, fetches all-MiniLM-L6-v2 and SmolLM2-135M-Instruct, takes the
+# 30,522 token embeddings of the first through PCA, exact neighbours and t-SNE into runs/minilm, with a picture of the map,
+# and traces a sentence through both, into runs/minilm-trace and runs/smollm2-trace.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,10 +9,19 @@ scripts/install.sh
 scripts/build.sh cpu-release
 venv=$(scripts/python_venv.sh)
 model=$(scripts/fetch_minilm.sh)
+language_model=$(scripts/fetch_smollm2.sh)
 
 build/cpu-release/lexiscope project "$model" --out runs/minilm --overwrite
 "$venv/bin/python" scripts/plot_map.py runs/minilm --out runs/minilm/map.png
 
 echo
-echo "The run lies in $PWD/runs/minilm (manifest.json says what each array is), its map in runs/minilm/map.png."
+build/cpu-release/lexiscope trace "$model" --text "The river bank was muddy, so the bank sent a letter." \
+  --out runs/minilm-trace --overwrite
+echo
+build/cpu-release/lexiscope trace "$language_model" --text "The capital of France is Paris, and the capital of Japan is" \
+  --generate 4 --out runs/smollm2-trace --overwrite
+
+echo
+echo "The runs lie in $PWD/runs: minilm (its map in map.png), minilm-trace and smollm2-trace; each manifest.json says what"
+echo "the arrays beside it are."
 echo "Next: build/cpu-release/lexiscope neighbors $model king paris blue"
