@@ -100,6 +100,7 @@ TEST_F(SmallTokenizer, ChecksAddedAndSpecialTokens) {
   EXPECT_THAT(spoilt("/added_tokens/1/id", 5),
               HasSubstr("token \"b\" has the id 5, in the model's vocabulary it is 1"));
   EXPECT_THAT(spoilt("/added_tokens/1/id", 4), HasSubstr("token \"b\" has the id 4, which another has too"));
+  EXPECT_THAT(spoilt("/added_tokens/0/id", 2000000000), HasSubstr("has the id 2000000000, the vocabulary has 4"));
   EXPECT_THAT(spoilt("/added_tokens/1/lstrip", "no"), HasSubstr("\"lstrip\" is \"no\", true or false is needed"));
   const json blank{{"id", 5}, {"content", " "}, {"normalized", true}};
   EXPECT_THAT(spoilt("/added_tokens/1", blank), HasSubstr("nothing is left of token \" \" when it is normalized"));
@@ -185,10 +186,20 @@ TEST_F(Gpt2Files, NameTheirSpecialTokens) {
   EXPECT_EQ(tokenizer->id_of("<mask>"), 1001);
   EXPECT_EQ(tokenizer->id_of("</s>"), 1002);
   EXPECT_EQ(tokenizer->id_of("Good day"), 1003);
-  EXPECT_EQ(tokenizer->id_of("<|im_start|>"), 1004);
-  EXPECT_EQ(tokenizer->vocabulary_size(), 1005u);
+  EXPECT_EQ(tokenizer->id_of("<|endoftext|>"), 1004);  // begins a text, since no file says otherwise
+  EXPECT_EQ(tokenizer->id_of("<|im_start|>"), 1005);
+  EXPECT_EQ(tokenizer->vocabulary_size(), 1006u);
   EXPECT_TRUE(tokenizer->is_special(1001) && tokenizer->is_special(1002) && !tokenizer->is_special(1003));
   EXPECT_EQ(tokenizer->encode("</s> <mask>"), (std::vector<Token>{{1002, 0, 4}, {1001, 4, 11}}));
+}
+
+TEST_F(Gpt2Files, SayWhatSurroundsAText) {
+  folder_.write("tokenizer_config.json", R"({"add_bos_token": true, "add_eos_token": true, "bos_token": "<s>"})");
+  const auto tokenizer = load_tokenizer(folder_.path());
+  const auto begin = tokenizer->id_of("<s>"), end = tokenizer->id_of("<|endoftext|>"), letter = tokenizer->id_of("a");
+  ASSERT_TRUE(begin && end && letter);
+  EXPECT_EQ(tokenizer->encode("a"), (std::vector<Token>{{*begin, 0, 0}, {*letter, 0, 1}, {*end, 0, 0}}));
+  EXPECT_EQ(tokenizer->encode("a", false), (std::vector<Token>{{*letter, 0, 1}}));
 }
 
 TEST_F(Gpt2Files, AreRefusedWhereMalformed) {

@@ -17,6 +17,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr std::size_t kGapsAllowed = 1 << 20;  // ids that stand for no token
+
 // Where the character before byte `at` begins.
 std::size_t character_before(std::string_view text, std::size_t at) {
   do --at;
@@ -128,6 +130,9 @@ AddedTokens::AddedTokens(const json& spec, const TokenModel& model, const Normal
     if (place < model.size() && !model.token(token.id).empty() && model.token(token.id) != token.content)
       fail(ErrorCode::kInvalidFile, "{}: token {} has the id {}, which is {} in the model's vocabulary", where, shown,
            token.id, in_quotes(model.token(token.id)));
+    if (place >= model.size() + tokens_.size() + kGapsAllowed)
+      fail(ErrorCode::kInvalidFile, "{}: token {} has the id {}, the vocabulary has {}", where, shown, token.id,
+           model.size());
     size_ = std::max(size_, place + 1);
     normal_texts_.push_back(token.normalized && normalizer ? normalizer->normalize(AlignedText(token.content)).text()
                                                            : token.content);

@@ -49,7 +49,7 @@ class AddedTokenFinder {
 class AddedTokens {
  public:
   /// Throws Error{kInvalidFile} naming the token: an id that is not the model's for a content the model has, that the
-  /// model has for another, or that is given twice; a content that is empty or given twice.
+  /// model has for another, that is given twice or far beyond the vocabulary; a content that is empty or given twice.
   AddedTokens(const nlohmann::json& spec, const TokenModel& model, const Normalizer* normalizer,
               const std::string& where);
   AddedTokens(const AddedTokens&) = delete;

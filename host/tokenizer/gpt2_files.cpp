@@ -1,6 +1,7 @@
 // Tokenizers of GPT-2's kind from vocab.json and merges.txt.
 #include "host/tokenizer/gpt2_files.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -19,8 +20,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kNamedTokens[] = {"bos_token", "eos_token", "unk_token", "pad_token",
-                                        "sep_token", "cls_token", "mask_token"};
+// In the order in which transformers numbers those that have no id yet; the first three have a default.
+constexpr const char* kNamedTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+constexpr std::size_t kWithDefault = 3;
+
+constexpr const char* kDefaultToken = "<|endoftext|>";  // begins, ends and is unknown where no file names a token
 
 json read_optional(const fs::path& path) {
   std::error_code problem;
@@ -51,12 +56,16 @@ void require_gpt2(const json& config, const std::string& where) {
          in_quotes(*name));
 }
 
+struct NamedFile {
+  std::string name;
+  json content;
+};
+
 // The added tokens of a folder by content. Where several files name one, the first to do so counts.
 class AddedTokenList {
  public:
   explicit AddedTokenList(const json& vocabulary) : vocabulary_(vocabulary) {
-    for (const auto& item : vocabulary.items())
-      if (item.value().is_number_unsigned()) next_id_ = std::max(next_id_, item.value().get<std::uint64_t>() + 1);
+    for (const auto& item : vocabulary.items()) keep_free(item.value());
   }
 
   // "added_tokens_decoder" of tokenizer_config.json: {"50256": {"content": "<|endoftext|>", "special": true, ...}}.
@@ -75,18 +84,30 @@ class AddedTokenList {
 
   // added_tokens.json: {"token": id}.
   void add_ids(const json& ids) {
-    for (const auto& [content, id] : ids.items()) ids_[content] = id;
+    for (const auto& [content, id] : ids.items()) {
+      ids_[content] = id;
+      keep_free(id);
+    }
   }
 
-  // "bos_token" and its like, each a string or an object with its "content"; and "additional_special_tokens".
-  void add_named(const json& file, const std::string& where) {
-    for (const char* key : kNamedTokens)
-      if (const auto found = file.find(key); found != file.end() && !found->is_null()) add_special(*found, key, where);
-    for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-      const auto found = file.find(key);
-      if (found == file.end() || !found->is_array()) continue;
-      for (const json& token : *found) add_special(token, key, where);
+  // "bos_token" and its like, each a string or an object with its "content", from the first file that has it; then
+  // what either file has for "additional_special_tokens".
+  void add_named(const NamedFile& config, const NamedFile& map) {
+    for (std::size_t i = 0; i < std::size(kNamedTokens); ++i) {
+      const char* key = kNamedTokens[i];
+      const NamedFile& file = config.content.contains(key) ? config : map;
+      if (const auto found = file.content.find(key); found == file.content.end()) {
+        if (i < kWithDefault) add_special(kDefaultToken, key, file.name);
+      } else if (!found->is_null()) {
+        add_special(*found, key, file.name);
+      }
     }
+    for (const NamedFile* file : {&config, &map})
+      for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+        const auto found = file->content.find(key);
+        if (found == file->content.end() || !found->is_array()) continue;
+        for (const json& token : *found) add_special(token, key, file->name);
+      }
   }
 
   void add_special(const json& token, const char* key, const std::string& where) {
@@ -115,8 +136,14 @@ class AddedTokenList {
       token["id"] = ids_[content];
     else if (!token.contains("id"))
       token["id"] = next_id_;
-    if (token["id"].is_number_unsigned()) next_id_ = std::max(next_id_, token["id"].get<std::uint64_t>() + 1);
+    keep_free(token["id"]);
     tokens_.emplace(content, std::move(token));
+  }
+
+  // What is no id is told of where the tokens are put together.
+  void keep_free(const json& id) {
+    if (id.is_number_unsigned() && id.get<std::uint64_t>() < INT32_MAX)
+      next_id_ = std::max(next_id_, id.get<std::uint64_t>() + 1);
   }
 
   const json& vocabulary_;
@@ -124,25 +151,50 @@ class AddedTokenList {
   std::map<std::string, json> ids_, tokens_;
 };
 
+std::string named_content(const char* key, const NamedFile& config, const NamedFile& map) {
+  const json& file = config.content.contains(key) ? config.content : map.content;
+  const auto found = file.find(key);
+  if (found == file.end() || found->is_null()) return kDefaultToken;
+  return (found->is_object() ? (*found)["content"] : *found).get<std::string>();
+}
+
+// The text between the two tokens that "add_bos_token" and "add_eos_token" ask for.
+json template_of(const NamedFile& config, const NamedFile& map, const json& added) {
+  json special = json::object(), single = json::array();
+  const auto add = [&](const char* flag, const char* key) {
+    if (!flag_field(config.content, flag, false, config.name)) return;
+    const std::string content = named_content(key, config, map);
+    const auto token =
+        std::find_if(added.begin(), added.end(), [&](const json& entry) { return entry["content"] == content; });
+    if (token == added.end())
+      fail(ErrorCode::kInvalidFile, "{}: \"{}\" is true, but \"{}\" names no token", config.name, flag, key);
+    special[content] = {{"ids", {(*token)["id"]}}, {"tokens", {content}}};
+    single.push_back({{"SpecialToken", {{"id", content}}}});
+  };
+  add("add_bos_token", "bos_token");
+  single.push_back({{"Sequence", {{"id", "A"}}}});
+  add("add_eos_token", "eos_token");
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", special}};
+}
+
 }  // namespace
 
 json read_gpt2_files(const fs::path& folder) {
-  const std::string config_name = (folder / "tokenizer_config.json").string();
-  const json config = read_optional(config_name), map = read_optional(folder / "special_tokens_map.json");
-  require_gpt2(config, config_name);
+  const auto read = [&](const char* name) { return NamedFile{(folder / name).string(), read_optional(folder / name)}; };
+  const NamedFile config = read("tokenizer_config.json"), map = read("special_tokens_map.json");
+  require_gpt2(config.content, config.name);
   const json vocabulary = read_json_object(folder / "vocab.json");
   AddedTokenList added(vocabulary);
   added.add_ids(read_optional(folder / "added_tokens.json"));
-  added.add_decoder(config, config_name);
-  added.add_named(config, config_name);
-  added.add_named(map, (folder / "special_tokens_map.json").string());
-  if (!config.contains("eos_token") && !map.contains("eos_token"))
-    added.add_special("<|endoftext|>", "eos_token", config_name);
+  added.add_decoder(config.content, config.name);
+  added.add_named(config, map);
+  const json added_tokens = added.finish();
   const json byte_level{{"type", "ByteLevel"},
-                        {"add_prefix_space", flag_field(config, "add_prefix_space", false, config_name)},
+                        {"add_prefix_space", flag_field(config.content, "add_prefix_space", false, config.name)},
                         {"trim_offsets", false}};
-  return {{"added_tokens", added.finish()},
+  return {{"added_tokens", added_tokens},
           {"pre_tokenizer", byte_level},
+          {"post_processor", template_of(config, map, added_tokens)},
           {"decoder", byte_level},
           {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", read_merges(folder / "merges.txt")}}}};
 }
