@@ -22,7 +22,7 @@ struct TraceText {
 };
 
 struct TraceMaps {
-  bool pooled = false;  ///< attention_pooled and attention_pooled_maximum
+  bool pooled = false;  ///< attention_pooled and attention_pooled_maximum [L, H, P, P], one text alone
   bool topk = false;    ///< attention_topk_index and _weight
   bool full = false;    ///< attention [L, H, T, T], one text alone
 };
@@ -91,7 +91,7 @@ struct TraceSummary {
 ///
 /// Throws before anything is written: Error{kInvalidArgument} for an option that does not suit the model or the texts
 /// (no text, an empty text, one too long, layers beyond the model's, a top_k of 0 or more than V, several texts with a
-/// full map or to generate, an `out` that exists). Later: Error{kInputOutput} and Error{kCancelled}.
+/// full or pooled map or to generate, an `out` that exists). Later: Error{kInputOutput} and Error{kCancelled}.
 TraceSummary trace(Engine& engine, Model& model, const Tokenizer* tokenizer, const std::vector<TraceText>& texts,
                    const TraceOptions& options, const Control* control = nullptr);
 
