@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lexiscope/engine.h"
+#include "tests/support/bf16.h"
 #include "tests/support/compare.h"
 #include "tests/support/engines.h"
 #include "tests/support/errors.h"
@@ -27,6 +28,7 @@ struct Result {
 
 struct Problem {
   std::size_t rows, d, vocabulary, k;
+  DType precision = DType::f32;  // of the head
   std::vector<float> x, head, bias;
   std::vector<std::int32_t> target;
 
@@ -42,7 +44,7 @@ struct Problem {
   }
 
   Result run(Engine& engine) const {
-    const auto packed = engine.pack({head.data(), vocabulary, d, d});
+    const auto packed = engine.pack({head.data(), vocabulary, d, d}, precision);
     Result result{std::vector<float>(rows), std::vector<float>(rows), std::vector<float>(rows * k),
                   std::vector<std::int32_t>(rows, -2), std::vector<std::int32_t>(rows * k, -2)};
     engine.certainty({.x = {x.data(), rows, d, d},
@@ -140,6 +142,16 @@ TEST_P(Certainty, AgreesWithTheReference) {
   const Result want = problem.run(*make_engine("reference")), got = problem.run(*make_test_engine(engine));
   EXPECT_LE(problem.worst_share(got, want), 1.0);
   EXPECT_TRUE(has_distinct_ids(got, rows, problem.k));
+}
+
+// Products of bf16 are exact in f32: the bound is the same.
+TEST_P(Certainty, AgreesWithTheReferenceInBf16) {
+  const auto [engine, rows, d, vocabulary] = GetParam();
+  Problem problem(rows, d, vocabulary, 5, rows % 2 == 1);
+  round_to_bf16(problem.x);
+  round_to_bf16(problem.head);
+  problem.precision = DType::bf16;
+  EXPECT_LE(problem.worst_share(problem.run(*make_test_engine(engine)), problem.run(*make_engine("reference"))), 1.0);
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Certainty,

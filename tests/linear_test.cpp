@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/product_config.h"
 #include "lexiscope/engine.h"
+#include "tests/support/bf16.h"
 #include "tests/support/compare.h"
 #include "tests/support/engines.h"
 #include "tests/support/errors.h"
@@ -83,6 +84,25 @@ TEST_P(Linear, AgreesWithTheReference) {
   const Problem problem(rows, in, out);
   const auto want = problem.run(*make_engine("reference"), {});
   EXPECT_LE(problem.worst_share(problem.run(*make_test_engine(engine), {}), want, {}), 1.0);
+}
+
+// Products of bf16 are exact in f32, so the bound is the same once inputs and weights are rounded; and rounding them is
+// the operation's part.
+TEST_P(Linear, AgreesWithTheReferenceInBf16) {
+  const auto [name, rows, in, out] = GetParam();
+  const Problem given(rows, in, out);
+  Problem rounded = given;
+  round_to_bf16(rounded.x);
+  round_to_bf16(rounded.weight);
+  const auto run = [](const Problem& problem, Engine& engine) {
+    return problem.run(engine, *engine.pack(problem.weight_view(), DType::bf16), {});
+  };
+  const auto engine = make_test_engine(name), reference = make_engine("reference");
+  const std::vector<float> want = run(rounded, *reference), got = run(rounded, *engine);
+  EXPECT_EQ(want, rounded.run(*reference, {}));
+  EXPECT_LE(rounded.worst_share(got, want, {}), 1.0);
+  EXPECT_EQ(run(given, *reference), want);
+  EXPECT_EQ(run(given, *engine), got);
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Linear,

@@ -171,6 +171,25 @@ TEST_P(ModelTest, AgreesWithTransformers) {
   }
 }
 
+// In bf16 each of a layer's products rounds its input and its weights, 2^-8 each, four products in a chain and the
+// attention's inputs: ten roundings a layer and some for the norms' amplification. And f32 is not what ran.
+TEST_P(ModelTest, RunsInBf16) {
+  for (const std::string& name : kModels) {
+    SCOPED_TRACE(name);
+    const auto model = load_model(*engine_, model_path(name), {.precision = DType::bf16});
+    const TokenBatch batch = golden_batch(name);
+    ForwardObserver nothing;
+    const MatrixView<const float> got = model->forward(batch, nothing);
+    const ModelConfig& config = model->config();
+    const auto states = by_row(golden<double>(name, "hidden_states"), config.layers + 1, config.width);
+    const std::vector<double> want(states.end() - static_cast<std::ptrdiff_t>(got.rows * got.columns), states.end());
+    double worst = 0;
+    for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got.data[i] - want[i]));
+    EXPECT_LE(worst, 10 * 0x1p-8 * static_cast<double>(config.layers) * largest(want));
+    EXPECT_GE(worst, 1e-4 * largest(want));
+  }
+}
+
 // Each step's length from the recorded states; in a pre-LN layer an update and its step are one.
 TEST_P(ModelTest, MeasuresEachStep) {
   for (const std::string& name : kModels) {

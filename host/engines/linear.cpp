@@ -8,15 +8,18 @@
 
 namespace lexiscope {
 
-ReferencePackedMatrix::ReferencePackedMatrix(MatrixView<const float> weight, std::string_view engine)
-    : PackedMatrix(weight.rows, weight.columns, engine) {
+ReferencePackedMatrix::ReferencePackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine)
+    : PackedMatrix(weight.rows, weight.columns, engine), in_bf16_(precision == DType::bf16) {
   values_.reserve(weight.rows * weight.columns);
   for (std::size_t j = 0; j < weight.rows; ++j)
     values_.insert(values_.end(), weight.row(j), weight.row(j) + weight.columns);
+  if (in_bf16_)
+    for (double& value : values_) value = reference::round_to_bf16(value);
 }
 
-CpuPackedMatrix::CpuPackedMatrix(MatrixView<const float> weight, std::string_view engine, int threads)
-    : PackedMatrix(weight.rows, weight.columns, engine), weights_{.out = weight.rows, .in = weight.columns} {
+CpuPackedMatrix::CpuPackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine, int threads)
+    : PackedMatrix(weight.rows, weight.columns, engine),
+      weights_{.out = weight.rows, .in = weight.columns, .steps_in_word = precision == DType::bf16 ? 2u : 1u} {
   const std::size_t size[] = {weights_.size()};
   storage_ = allocate_host_tensor(DType::f32, size);
   float* packed = storage_.vector<float>().data;
@@ -28,17 +31,17 @@ std::unique_ptr<PackedMatrix> Engine::pack(MatrixView<const float> weight, DType
   require(weight.rows > 0 && weight.columns > 0, "pack: weight is [{}, {}], needs at least [1, 1]", weight.rows,
           weight.columns);
   require_matrix("pack: weight", weight);
+  if (precision != DType::f32 && precision != DType::bf16)
+    fail(ErrorCode::kUnsupported, "pack: weights in {} are not supported, f32 and bf16 are", name_of(precision));
   return do_pack(weight, precision);
 }
 
 std::unique_ptr<PackedMatrix> ReferenceEngine::do_pack(MatrixView<const float> weight, DType precision) {
-  if (precision != DType::f32) fail(ErrorCode::kUnsupported, "pack: {} weights are not supported", name_of(precision));
-  return std::make_unique<ReferencePackedMatrix>(weight, name());
+  return std::make_unique<ReferencePackedMatrix>(weight, precision, name());
 }
 
 std::unique_ptr<PackedMatrix> CpuEngine::do_pack(MatrixView<const float> weight, DType precision) {
-  if (precision != DType::f32) fail(ErrorCode::kUnsupported, "pack: {} weights are not supported", name_of(precision));
-  return std::make_unique<CpuPackedMatrix>(weight, name(), threads_);
+  return std::make_unique<CpuPackedMatrix>(weight, precision, name(), threads_);
 }
 
 void Engine::linear(const LinearArgs& args) {

@@ -6,6 +6,7 @@
 #include "host/core/host_memory.h"
 #include "host/core/require.h"
 #include "kernels/cpu/packed_weights.h"
+#include "kernels/reference/weight.h"
 #include "lexiscope/ops/linear.h"
 
 namespace lexiscope {
@@ -13,17 +14,20 @@ namespace lexiscope {
 /// In double and otherwise as given: row-major, dense.
 class ReferencePackedMatrix final : public PackedMatrix {
  public:
-  ReferencePackedMatrix(MatrixView<const float> weight, std::string_view engine);
-  MatrixView<const double> view() const noexcept { return {values_.data(), rows(), columns(), columns()}; }
+  ReferencePackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine);
+  reference::Weight view() const noexcept {
+    return {.values = {values_.data(), rows(), columns(), columns()}, .in_bf16 = in_bf16_};
+  }
 
  private:
+  bool in_bf16_;
   std::vector<double> values_;
 };
 
 /// In the layout of kernels/cpu/packed_weights.h.
 class CpuPackedMatrix final : public PackedMatrix {
  public:
-  CpuPackedMatrix(MatrixView<const float> weight, std::string_view engine, int threads);
+  CpuPackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine, int threads);
   const cpu::PackedWeights& weights() const noexcept { return weights_; }
 
  private:

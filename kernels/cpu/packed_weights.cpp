@@ -8,9 +8,12 @@ void pack_weights(MatrixView<const float> weight, const PackedWeights& layout, f
   for (std::size_t block = 0; block < layout.blocks(); ++block)
     for (std::size_t panel = 0; panel < layout.panels(); ++panel) {
       float* to = packed + layout.offset(block, panel);
-      for (std::size_t k = 0; k < layout.depth(block); ++k, to += kPanelColumns) {
-        for (std::size_t j = 0; j < layout.columns(panel); ++j)
-          to[j] = weight.row(panel * kPanelColumns + j)[block * kBlockDepth + k];
+      for (std::size_t k = 0; k < layout.depth(block); k += layout.steps_in_word, to += kPanelColumns) {
+        for (std::size_t j = 0; j < layout.columns(panel); ++j) {
+          const float* const at = weight.row(panel * kPanelColumns + j) + block * kBlockDepth + k;
+          const bool paired = k + 1 < layout.depth(block);
+          to[j] = layout.steps_in_word == 1 ? *at : bf16_word(at[0], paired ? at[1] : 0.0f);
+        }
         std::fill(to + layout.columns(panel), to + kPanelColumns, 0.0f);
       }
     }

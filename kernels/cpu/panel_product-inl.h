@@ -1,6 +1,7 @@
 // Rows of x against panels of packed weights: the product under linear and gelu_mlp. The rows of a tile are broadcast
-// element by element, its lanes are output columns, so that x needs no packing and y comes out row-major. Every
-// element of y is one chain of multiply-adds in the order of the contraction, whatever the tile, block or thread.
+// word by word, its lanes are output columns, so that x needs no packing (but rounding, for weights in bf16) and y
+// comes out row-major. Every element of y is one chain of multiply-adds in the order of the contraction, whatever the
+// tile, block or thread.
 #if defined(LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
 #undef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
@@ -15,13 +16,17 @@
 #include "kernels/cpu/packed_weights.h"
 #include "kernels/cpu/partial_vector-inl.h"
 #include "kernels/cpu/product_config.h"
+#include "kernels/cpu/word_product-inl.h"
 #include "lexiscope/ops/linear.h"
 
+#if HWY_TARGET == HWY_AVX3_DL  // for Bf16Native
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512bf16")
+#else
 HWY_BEFORE_NAMESPACE();
+#endif
 namespace lexiscope::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using F32 = hn::ScalableTag<float>;
 inline constexpr std::size_t kLanes = hn::MaxLanes(F32());
 // Sums of a tile stay in registers: 8 x 3 of the 32 there are with AVX-512, 4 x 3 of the 16 before it.
 inline constexpr std::size_t kTileVectors = 3, kTileRows = kLanes == 16 ? 8 : 4;
@@ -36,8 +41,8 @@ struct Prefetch {
   std::size_t step;  // floats; 0 keeps to one place, for nothing to do
 };
 
-// sums[i][j] (+)= sum over k of x[i][k] * weights[k][j], i < kRows, j < kStrip.
-template <std::size_t kRows>
+// sums[i][j] (+)= sum over k of x[i][k] * weights[k][j], i < kRows, j < kStrip, over words k.
+template <typename Product, std::size_t kRows>
 HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_RESTRICT weights, Prefetch prefetch,
                                 bool accumulate, float* HWY_RESTRICT sums, std::size_t sums_stride) {
   const F32 f32;
@@ -56,7 +61,7 @@ HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_REST
     __builtin_prefetch(prefetch.from + kLine, 0, 2);
     for (std::size_t i = 0; i < kRows; ++i) {
       const auto element = hn::Set(f32, row[i * x.stride + k]);
-      for (std::size_t v = 0; v < kTileVectors; ++v) sum[i][v] = hn::MulAdd(element, weight[v], sum[i][v]);
+      for (std::size_t v = 0; v < kTileVectors; ++v) sum[i][v] = Product::multiply_add(element, weight[v], sum[i][v]);
     }
   }
   for (std::size_t i = 0; i < kRows; ++i)
@@ -64,32 +69,63 @@ HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_REST
 }
 
 // multiply_tile for x.rows <= kRows.
-template <std::size_t kRows = kTileRows>
+template <typename Product, std::size_t kRows = kTileRows>
 HWY_INLINE void multiply_rows(MatrixView<const float> x, const float* weights, Prefetch prefetch, bool accumulate,
                               float* sums, std::size_t sums_stride) {
   if (x.rows == kRows)
-    multiply_tile<kRows>(x, weights, prefetch, accumulate, sums, sums_stride);
+    multiply_tile<Product, kRows>(x, weights, prefetch, accumulate, sums, sums_stride);
   else if constexpr (kRows > 1)
-    multiply_rows<kRows - 1>(x, weights, prefetch, accumulate, sums, sums_stride);
+    multiply_rows<Product, kRows - 1>(x, weights, prefetch, accumulate, sums, sums_stride);
 }
 
-// sums[rows][48] (+)= x times one block of one panel, x being the block's columns of the operand.
-HWY_INLINE void multiply_block(MatrixView<const float> x, const PackedWeights& weights, std::size_t block,
-                               std::size_t panel, bool accumulate, float* sums, std::size_t sums_stride) {
+// sums[rows][48] (+)= x times one block of one panel, x being the words of the operand's columns of the block.
+template <typename Product>
+void multiply_words(MatrixView<const float> x, const PackedWeights& weights, std::size_t block, std::size_t panel,
+                    bool accumulate, float* sums, std::size_t sums_stride) {
   const float* panel_weights = weights.at(block, panel);
   const float* next = panel + 1 < weights.panels() ? weights.at(block, panel + 1) : nullptr;
-  std::size_t to_fetch = next ? weights.depth(block) * kPanelColumns : 0;
+  std::size_t to_fetch = next ? x.columns * kPanelColumns : 0;
   for (std::size_t first = 0; first < x.rows; first += kTileRows) {
     const auto rows = x.rows_from(first, std::min(kTileRows, x.rows - first));
     for (std::size_t strip = 0; strip < kPanelColumns; strip += kStrip) {
       const Prefetch prefetch = to_fetch > 0 ? Prefetch{next, 2 * kLine} : Prefetch{panel_weights, 0};
-      multiply_rows(rows, panel_weights + strip, prefetch, accumulate, sums + first * sums_stride + strip, sums_stride);
-      const std::size_t fetched = std::min(to_fetch, 2 * kLine * weights.depth(block));
+      multiply_rows<Product>(rows, panel_weights + strip, prefetch, accumulate, sums + first * sums_stride + strip,
+                             sums_stride);
+      const std::size_t fetched = std::min(to_fetch, 2 * kLine * x.columns);
       next += fetched;
       to_fetch -= fetched;
     }
   }
 }
+
+// Words of two elements each; an odd last one stands beside 0.
+inline void round_row(const float* HWY_RESTRICT x, std::size_t count, float* HWY_RESTRICT words) {
+  for (std::size_t k = 0; k + 1 < count; k += 2) words[k / 2] = bf16_word(x[k], x[k + 1]);
+  if (count % 2 != 0) words[count / 2] = bf16_word(x[count - 1], 0);
+}
+
+// The same from x in f32, at most kRowsPerBlock rows of the operand's columns of the block. In bf16 it is rounded for
+// each panel again: a tenth of the work, and no buffer between panels.
+inline void multiply_block(MatrixView<const float> x, const PackedWeights& weights, std::size_t block,
+                           std::size_t panel, bool accumulate, float* sums, std::size_t sums_stride) {
+  if (weights.steps_in_word == 1)
+    return multiply_words<F32Product>(x, weights, block, panel, accumulate, sums, sums_stride);
+  alignas(kAlignment) float words[kRowsPerBlock * kBlockDepth / 2];
+  const MatrixView<float> rounded{words, x.rows, weights.words(block), kBlockDepth / 2};
+  for (std::size_t row = 0; row < x.rows; ++row) round_row(x.row(row), x.columns, rounded.row(row));
+#if HWY_TARGET == HWY_AVX3_DL
+  static const bool has_bf16_products = __builtin_cpu_supports("avx512bf16");
+  if (has_bf16_products)
+    return multiply_words<Bf16Native>(rounded, weights, block, panel, accumulate, sums, sums_stride);
+#endif
+  multiply_words<Bf16Product>(rounded, weights, block, panel, accumulate, sums, sums_stride);
+}
+
+}  // namespace lexiscope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+HWY_BEFORE_NAMESPACE();
+namespace lexiscope::cpu::HWY_NAMESPACE {
 
 // What happens to the sums on their way into y: y = activation(sums + bias) * factor + residual, on
 // [y.rows, y.columns].

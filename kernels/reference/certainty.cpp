@@ -10,12 +10,9 @@
 namespace lexiscope::reference {
 namespace {
 
-void logits_of(const CertaintyArgs& args, MatrixView<const double> head, std::size_t row, std::vector<double>& logits) {
-  for (std::size_t token = 0; token < head.rows; ++token) {
-    double sum = args.bias.empty() ? 0.0 : args.bias[token];
-    for (std::size_t k = 0; k < head.columns; ++k) sum += args.x.row(row)[k] * head.row(token)[k];
-    logits[token] = sum;
-  }
+void logits_of(const CertaintyArgs& args, const Weight& head, std::size_t row, std::vector<double>& logits) {
+  for (std::size_t token = 0; token < head.out(); ++token)
+    logits[token] = head.product(args.x.row(row), token, args.bias);
 }
 
 void write_top(const CertaintyArgs& args, std::size_t row, const std::vector<double>& logits, double log_sum_exp) {
@@ -46,8 +43,8 @@ void write_target(const CertaintyArgs& args, std::size_t row, const std::vector<
 
 }  // namespace
 
-void certainty(const CertaintyArgs& args, MatrixView<const double> head) {
-  std::vector<double> logits(head.rows);
+void certainty(const CertaintyArgs& args, const Weight& head) {
+  std::vector<double> logits(head.out());
   for (std::size_t row = 0; row < args.x.rows; ++row) {
     logits_of(args, head, row, logits);
     const double maximum = *std::max_element(logits.begin(), logits.end());

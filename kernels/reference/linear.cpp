@@ -5,11 +5,10 @@
 
 namespace lexiscope::reference {
 
-void linear(const LinearArgs& args, MatrixView<const double> weight) {
+void linear(const LinearArgs& args, const Weight& weight) {
   for (std::size_t t = 0; t < args.x.rows; ++t)
-    for (std::size_t j = 0; j < weight.rows; ++j) {
-      double sum = args.bias.empty() ? 0.0 : args.bias.data[j];
-      for (std::size_t k = 0; k < weight.columns; ++k) sum += args.x.row(t)[k] * weight.row(j)[k];
+    for (std::size_t j = 0; j < weight.out(); ++j) {
+      const double sum = weight.product(args.x.row(t), j, args.bias);
       const double residual = args.residual.empty() ? 0.0 : args.residual.row(t)[j];
       args.y.row(t)[j] = static_cast<float>(activate(args.activation, sum) + residual);
     }

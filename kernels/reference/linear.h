@@ -1,8 +1,9 @@
 #pragma once
 
+#include "kernels/reference/weight.h"
 #include "lexiscope/ops/linear.h"
 
 namespace lexiscope::reference {
 /// args.weight is not read: `weight` is what it holds, [out, in].
-void linear(const LinearArgs& args, MatrixView<const double> weight);
+void linear(const LinearArgs& args, const Weight& weight);
 }  // namespace lexiscope::reference

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "kernels/reference/weight.h"
 #include "lexiscope/ops/swiglu_mlp.h"
 
 namespace lexiscope::reference {
 
 /// args.gate, args.up and args.down are not read: `gate`, `up` and `down` are what they hold.
-void swiglu_mlp(const SwigluMlpArgs& args, MatrixView<const double> gate, MatrixView<const double> up,
-                MatrixView<const double> down);
+void swiglu_mlp(const SwigluMlpArgs& args, const Weight& gate, const Weight& up, const Weight& down);
 
 }  // namespace lexiscope::reference

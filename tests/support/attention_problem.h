@@ -1,7 +1,6 @@
 // Problems that attention and attention_map are tested on: shapes, masks and inputs, the same for the same shape.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -11,17 +10,12 @@
 #include <vector>
 
 #include "lexiscope/ops/attention.h"
+#include "tests/support/bf16.h"
 #include "tests/support/compare.h"
 
 namespace lexiscope::testing {
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-inline std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-inline float from_bf16(std::uint16_t value) { return std::bit_cast<float>(std::uint32_t{value} << 16); }
 
 enum class Padding { none, tail, scattered, all };
 
@@ -60,8 +54,7 @@ struct Problem {
 
   void round_to_type() {
     if (dtype != DType::bf16) return;
-    for (auto* values : {&query, &key, &value})
-      for (float& x : *values) x = from_bf16(to_bf16(x));
+    for (auto* values : {&query, &key, &value}) round_to_bf16(*values);
   }
   bool is_visible(std::size_t query_index, std::size_t key_index) const {
     if (!padding.empty() && padding[key_index] == 0) return false;
