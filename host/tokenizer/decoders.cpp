@@ -5,6 +5,7 @@
 #include "host/io/json_file.h"
 #include "host/tokenizer/byte_level.h"
 #include "host/tokenizer/component_kinds.h"
+#include "host/tokenizer/metaspace.h"
 #include "host/tokenizer/pattern.h"
 #include "host/tokenizer/spec.h"
 #include "host/tokenizer/word_piece.h"
@@ -149,6 +150,7 @@ std::unique_ptr<Decoder> make_decoder(const json& spec, const std::string& where
   if (type == "Strip") return std::make_unique<StripDecoder>(spec, where);
   if (type == "Replace") return std::make_unique<ReplaceDecoder>(spec, where);
   if (type == "BPEDecoder") return std::make_unique<BpeDecoder>(spec, where);
+  if (type == "Metaspace") return make_metaspace_decoder(spec, where);
   if (type == "WordPiece") return make_word_piece_decoder(spec, where);
   fail_unsupported(spec, "type", where);
 }

@@ -9,6 +9,7 @@
 #include "host/tokenizer/component_kinds.h"
 #include "host/tokenizer/normal_forms.h"
 #include "host/tokenizer/pattern.h"
+#include "host/tokenizer/precompiled.h"
 #include "host/tokenizer/spec.h"
 #include "host/tokenizer/unicode.h"
 
@@ -124,6 +125,7 @@ std::unique_ptr<Normalizer> make_normalizer(const json& spec, const std::string&
   if (type == "Prepend") return std::make_unique<PrependNormalizer>(spec, where);
   if (type == "ByteLevel") return make_byte_level_normalizer(spec, where);
   if (type == "BertNormalizer") return make_bert_normalizer(spec, where);
+  if (type == "Precompiled") return make_precompiled(spec, where);
   fail_unsupported(spec, "type", where);
 }
 

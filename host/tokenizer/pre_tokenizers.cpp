@@ -6,6 +6,7 @@
 #include "host/tokenizer/bert.h"
 #include "host/tokenizer/byte_level.h"
 #include "host/tokenizer/component_kinds.h"
+#include "host/tokenizer/metaspace.h"
 #include "host/tokenizer/pattern.h"
 #include "host/tokenizer/spec.h"
 #include "host/tokenizer/unicode.h"
@@ -103,6 +104,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const json& spec, const std::st
   if (type == "Sequence") return std::make_unique<PreTokenizerSequence>(spec, where);
   if (type == "ByteLevel") return make_byte_level_pre_tokenizer(spec, where);
   if (type == "BertPreTokenizer") return make_bert_pre_tokenizer();
+  if (type == "Metaspace") return make_metaspace_pre_tokenizer(spec, where);
   if (type == "Split") return std::make_unique<PatternSplit>(spec, where);
   if (type == "Whitespace") return std::make_unique<WordSplit>();
   if (type == "WhitespaceSplit") return std::make_unique<CharacterSplit>(is_white_space, SplitBehavior::kRemoved);

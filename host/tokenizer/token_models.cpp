@@ -5,6 +5,7 @@
 #include "host/tokenizer/bpe.h"
 #include "host/tokenizer/component_kinds.h"
 #include "host/tokenizer/spec.h"
+#include "host/tokenizer/unigram.h"
 #include "host/tokenizer/word_piece.h"
 
 namespace lexiscope {
@@ -24,6 +25,7 @@ std::unique_ptr<TokenModel> make_token_model(const json& spec, const std::string
   const std::string type = type_of(spec, where);
   if (type == "BPE") return make_bpe(spec, where);
   if (type == "WordPiece") return make_word_piece(spec, where);
+  if (type == "Unigram") return make_unigram(spec, where);
   fail_unsupported(json{{"type", type}}, "type", where);
 }
 

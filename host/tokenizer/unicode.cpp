@@ -112,6 +112,13 @@ bool is_nonspacing_mark(char32_t character) {
   return in_categories(character, U_GC_MN_MASK) && assigned_by(character, 8) && !since;
 }
 
+bool is_newer_mark(char32_t character) {
+  constexpr char32_t kOf17[][2] = {{0x1ACF, 0x1ADD},   {0x1AE0, 0x1AEB},   {0x10EFA, 0x10EFB}, {0x11B60, 0x11B67},
+                                   {0x1E6E3, 0x1E6E3}, {0x1E6E6, 0x1E6E6}, {0x1E6EE, 0x1E6EF}, {0x1E6F5, 0x1E6F5}};
+  return newer_category(character).starts_with('M') ||
+         std::ranges::any_of(kOf17, [=](const auto& range) { return within(character, range[0], range[1]); });
+}
+
 bool is_in_unicode_9(char32_t character) { return assigned_by(character, 9); }
 
 std::u32string_view lowercase(char32_t character, std::span<char32_t, 3> room) {

@@ -15,6 +15,7 @@ bool is_punctuation(char32_t character);      ///< general category P of Unicode
 bool is_combining_mark(char32_t character);   ///< general category M of Unicode 9
 bool is_control(char32_t character);          ///< general categories Cc, Cf and Co of Unicode 8
 bool is_nonspacing_mark(char32_t character);  ///< general category Mn of Unicode 8
+bool is_newer_mark(char32_t character);       ///< general category M since Unicode 15.1, up to 17
 bool is_in_unicode_9(char32_t character);     ///< assigned by then; normal forms leave the others alone
 
 /// The lower case of one character, whatever its neighbours: one or two characters, of Unicode 17.
