@@ -58,6 +58,7 @@ TOKEN_LISTS = [
     ["<0xE6>", "<0x97>", "<0xA5>", "a", "<0xE6>", "<0x97>", "b", "<0xFF>", "<0xZZ>"],
     ["Ġa", "ðŁ", "ĳĮ", "ðŁ", "<é>", "日"],
     ["low</w>", "er", "</w>"],
+    ["▁▁a▁", "▁b▁▁c", "▁"],
     ["  a ", "   x", "bb "],  # `tokenizers` fails on pieces that are all stripped
 ]
 
@@ -85,6 +86,12 @@ def stages():
     yield "pre_tokenizer", pre_tokenizers.Digits(True)
     yield "pre_tokenizer", pre_tokenizers.CharDelimiterSplit("a")
     yield "pre_tokenizer", pre_tokenizers.ByteLevel(add_prefix_space=True)
+    for scheme in ["always", "first", "never"]:
+        for cut in [True, False]:
+            yield "pre_tokenizer", pre_tokenizers.Metaspace("▁", scheme, cut)
+        parts = [pre_tokenizers.Digits(True), pre_tokenizers.Metaspace("é", scheme)]
+        yield "pre_tokenizer", pre_tokenizers.Sequence(parts)
+        yield "decoder", decoders.Metaspace("▁", scheme)
     yield "decoder", decoders.ByteLevel()
     yield "decoder", decoders.ByteFallback()
     yield "decoder", decoders.Fuse()

@@ -2,7 +2,8 @@
 """Writes tests/data/tokenizers: small tokenizers of every family, trained on the texts of strings.json, and what Hugging
 Face's `tokenizers` makes of each text.
 
-Needs tokenizers (0.23.3), and for the family gguf also gguf (0.19.0) and sentencepiece (0.2.3):
+Needs tokenizers (0.23.3), for the families unigram also sentencepiece (0.2.3), for gguf that and gguf
+(0.19.0):
 
     python3 scripts/goldens_tokenizers.py [NAME...]
 
@@ -13,8 +14,11 @@ NAME/golden.jsonl      a line for each text: "ids"; "spans", for each token the 
 """
 
 import collections
+import io
 import json
 import sys
+import tempfile
+import unicodedata
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -166,7 +170,88 @@ def bert_accents():
     return bert(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
 
 
-FAMILIES = [gpt2, roberta, llama3, qwen2, llama2, word_bpe, bert_uncased, bert_cased, bert_accents]
+def protobuf_fields(message):
+    """{number: value} of a message whose fields are numbers and bytes; of a repeated field the last."""
+    at, fields = 0, {}
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        number, kind = divmod(varint(), 8)
+        if kind == 0:
+            fields[number] = varint()
+            continue
+        size = {1: 8, 5: 4}.get(kind) or varint()
+        fields[number], at = message[at : at + size], at + size
+    return fields
+
+
+def sentencepiece_model(**options):
+    """Trained on the texts: its processor, and the normalizer compiled into it."""
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS), model_writer=model, character_coverage=0.98, minloglevel=2, num_threads=1,
+        **options,
+    )
+    normalizer = protobuf_fields(protobuf_fields(model.getvalue())[3])
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()), normalizer.get(2, b"")
+
+
+def small_rules():
+    """NFKC and lower case of a few hundred characters and of letters with marks: the compiled rules that sentencepiece
+    brings are ten times as long."""
+    blocks = [(0x41, 0x5A), (0xA0, 0x17F), (0x2070, 0x209F), (0x2122, 0x2122), (0x2460, 0x2473), (0xFB00, 0xFB06),
+              (0xFF01, 0xFF5E)]
+    characters = [chr(code) for first, last in blocks for code in range(first, last + 1)]
+    rules = {c: unicodedata.normalize("NFKC", c).lower() for c in characters}
+    rules |= {unicodedata.normalize("NFD", c): lower for c, lower in rules.items() if 0xC0 <= ord(c) < 0x180}
+    rules |= {chr(code): "" for code in (0x1, 0x7F, 0xAD, 0x301)} | {"\t": " ", "\u200b": " ", "\ufdfa": "صلى الله"}
+    changing = [rule for rule in sorted(rules.items()) if rule[0] != rule[1]]
+    return "".join("\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) + "\n" for rule in changing)
+
+
+def unigram(scheme="always", byte_fallback=False, **options):
+    """As transformers converts a sentencepiece model."""
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write(small_rules())
+        rules.flush()
+        pieces, charsmap = sentencepiece_model(
+            model_type="unigram", byte_fallback=byte_fallback, normalization_rule_tsv=rules.name, **options
+        )
+    vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.get_piece_size())]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, pieces.unk_id(), byte_fallback))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Precompiled(charsmap), normalizers.Strip(False, True), normalizers.Replace(Regex(" {2,}"), "▁")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", scheme)
+    tokenizer.decoder = decoders.Metaspace("▁", scheme)
+    tokenizer.add_special_tokens(special("<unk>", "<s>", "</s>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>",
+        special_tokens=[("<s>", pieces.bos_id()), ("</s>", pieces.eos_id())],
+    )
+    return tokenizer
+
+
+def unigram_bytes():
+    return unigram("first", True, vocab_size=1700)
+
+
+def unigram_words():
+    return unigram(vocab_size=1300)
+
+
+FAMILIES = [gpt2, roberta, llama3, qwen2, llama2, word_bpe, bert_uncased, bert_cased, bert_accents,
+            unigram_bytes, unigram_words]
 
 
 def byte_places(text):
@@ -233,8 +318,6 @@ def gguf_byte_level():
 
 
 def gguf_sentencepiece():
-    import io
-
     import sentencepiece
 
     model = io.BytesIO()
