@@ -259,6 +259,30 @@ TEST_P(ModelTest, ContinuesATextFromTheCacheAsIfItWereWhole) {
   }
 }
 
+// The cache holds the keys and values that attention sees without one. But a last bit of f32 that differs may round to
+// another bf16 before the next product: the bound is that of such roundings, as in RunsInBf16.
+TEST_P(ModelTest, ContinuesATextInBf16) {
+  constexpr std::size_t kPast = 9;
+  for (const std::string name : {"gpt2", "llama", "llama_gguf"}) {
+    SCOPED_TRACE(name);
+    const auto model = load_model(*engine_, model_path(name), {.precision = DType::bf16});
+    const std::vector<std::int32_t> ids = golden_batch(name).ids;
+    const std::span whole = std::span(ids).first(kTokens);
+    ForwardObserver nothing;
+    TokenBatch text, past, rest;
+    text.add(whole);
+    past.add(whole.first(kPast));
+    rest.add(whole.subspan(kPast));
+    const MatrixView<const float> at_once = model->forward(text, nothing).rows_from(kPast, kTokens - kPast);
+    const std::vector<double> want(at_once.data, at_once.data + at_once.rows * at_once.columns);
+    const auto cache = model->make_cache(kTokens);
+    model->forward(past, nothing, cache.get());
+    const MatrixView<const float> states = model->forward(rest, nothing, cache.get());
+    const std::vector<double> got(states.data, states.data + states.rows * states.columns);
+    expect_near(got, want, 10 * 0x1p-8 * static_cast<double>(model->config().layers) * largest(want), "states");
+  }
+}
+
 TEST_P(ModelTest, EndsAtTheLastLayerWanted) {
   const auto model = load_model(*engine_, model_path("gpt2"), {.last_layer = 0});
   const TokenBatch batch = golden_batch("gpt2");

@@ -427,6 +427,15 @@ TEST_F(TraceTest, ContinuesAText) {
   EXPECT_THAT(values_of<std::int32_t>(folder_ / "run", "generated_rank"), Each(1));
 }
 
+TEST_F(TraceTest, ContinuesATextInBf16) {
+  const auto model = this->model("llama", {.precision = DType::bf16});
+  TraceOptions wanted = options();
+  wanted.generate = 4;
+  const TraceSummary summary = run(*model, {text_of(7, 1)}, wanted);
+  EXPECT_EQ(summary.generated.size(), 4u);
+  EXPECT_EQ(RunReader(folder_ / "run").manifest().at("parameters").at("precision"), "bf16");
+}
+
 TEST_F(TraceTest, DrawsTheSameTokensFromTheSameSeed) {
   const auto model = this->model("gpt2");
   const auto drawn = [&](std::uint64_t seed, double temperature) {

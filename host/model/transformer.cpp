@@ -285,7 +285,8 @@ void Transformer::attend(std::size_t layer, Pass& pass, bool observed) {
   std::size_t key_column = query_columns(), seen = rows;
   if (pass.cache) {
     const TensorView cached = pass.cache->layer(layer);
-    engine_.convert({.from = part_of(projected, 0, rows, key_column, 2 * key_columns()),
+    // From the product, in f32: convert() rounds to bf16 and copies f32, and has no copy of bf16.
+    engine_.convert({.from = part_of(buffers.projected.view(rows), 0, rows, key_column, 2 * key_columns()),
                      .to = part_of(cached, pass.past, rows, 0, 2 * key_columns())});
     keys = cached;
     key_column = 0;
