@@ -154,6 +154,11 @@ TEST_F(TraceCli, SaysWhatIsWrong) {
   EXPECT_THAT(refused("bert", {"--text", "a", "--layers", "1"}), HasSubstr("needs to be A-B"));
   EXPECT_THAT(refused("bert", {"--text", "a", "--maps", "all"}), HasSubstr("all"));
   EXPECT_THAT(refused("bert", {"--text", "a", "--pool", "3"}), HasSubstr("--pool is given without --maps pooled"));
+  EXPECT_THAT(refused("bert", {"--text", "a", "--maps", "pooled", "--pool", "-1"}),
+              HasSubstr("--pool: is \"-1\", needs to be a whole number from 0 to"));
+  for (const char* option : {"--top-k", "--generate", "--seed", "--threads"})
+    for (const std::string number : {"-1", "", "99999999999999999999"})
+      EXPECT_THAT(refused("gpt2", {"--text", "a", option, number}), HasSubstr(option + (": is \"" + number) + "\""));
   EXPECT_THAT(refused("bert", {"--text", "a", "--precision", "f16"}), HasSubstr("f16"));
   EXPECT_THAT(refused("bert", {"--text", "a", "--lens"}), HasSubstr("lens needs a model that predicts tokens"));
   EXPECT_THAT(refused("gpt2", {"--text", "a", "--temperature", "1"}), HasSubstr("no tokens are to be generated"));

@@ -1,9 +1,26 @@
 // What the commands share.
 #include "host/cli/commands.h"
 
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
+
 #include "host/core/require.h"
 
 namespace lexiscope::cli {
+
+CLI::Validator whole_number() {
+  const auto check = [](const std::string& text) -> std::string {
+    const char* const end = text.data() + text.size();
+    std::uint64_t number = 0;
+    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    if (error == std::errc{} && rest == end) return {};
+    return fmt::format("is \"{}\", needs to be a whole number from 0 to {}", text,
+                       std::numeric_limits<std::uint64_t>::max());
+  };
+  return {check, ""};
+}
 
 void add_common_options(CLI::App& parser, CommonOptions& options) {
   const std::string group = "Everywhere";
@@ -11,10 +28,11 @@ void add_common_options(CLI::App& parser, CommonOptions& options) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "reference"}))
       ->capture_default_str()
       ->group(group);
-  parser.add_option("--threads", options.threads, "threads; 0: one for each core")
-      ->check(CLI::NonNegativeNumber)
+  parser.add_option("--threads", options.threads, "threads; 0: one for each core")->check(whole_number())->group(group);
+  parser.add_option("--seed", options.seed, "seed of whatever is random")
+      ->check(whole_number())
+      ->capture_default_str()
       ->group(group);
-  parser.add_option("--seed", options.seed, "seed of whatever is random")->capture_default_str()->group(group);
   parser.add_flag("--json", options.json, "print one JSON object instead of text")->group(group);
   parser.add_flag("--quiet", options.quiet, "print no text and no progress; errors are still told")->group(group);
   parser.add_flag("--overwrite", options.overwrite, "replace what exists already")->group(group);

@@ -33,6 +33,9 @@ Command add_tokenize(CLI::App& app);
 Command add_trace(CLI::App& app, const std::vector<std::string>& arguments);
 Command add_validate(CLI::App& app);
 
+/// For options that count: CLI11 alone takes -1 for the largest number there is, and nothing for 0.
+CLI::Validator whole_number();
+
 void add_common_options(CLI::App& parser, CommonOptions& options);
 
 /// The engine that --device and --threads ask for; "auto" is the fastest. Throws Error{kInvalidArgument} saying why

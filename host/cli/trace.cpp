@@ -145,9 +145,12 @@ void add_trace_options(CLI::App& parser, TraceCommand& command) {
       ->delimiter(',')
       ->check(CLI::IsMember({"stats", "pooled", "topk", "full"}))
       ->group(shown);
-  command.has_pool =
-      parser.add_option("--pool", options.pool, "cells a side of a pooled map")->capture_default_str()->group(shown);
+  command.has_pool = parser.add_option("--pool", options.pool, "cells a side of a pooled map")
+                         ->check(whole_number())
+                         ->capture_default_str()
+                         ->group(shown);
   parser.add_option("--top-k", options.top_k, "largest weights of a row, and likeliest tokens")
+      ->check(whole_number())
       ->capture_default_str()
       ->group(shown);
   parser.add_option("--layers", command.layers, "A-B: these layers alone, from 0; later ones are not computed")
@@ -159,7 +162,9 @@ void add_trace_options(CLI::App& parser, TraceCommand& command) {
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str()
       ->group(work);
-  parser.add_option("--generate", options.generate, "continue the text by so many tokens")->group(work);
+  parser.add_option("--generate", options.generate, "continue the text by so many tokens")
+      ->check(whole_number())
+      ->group(work);
   parser.add_option("--temperature", options.temperature, "draw them from softmax(logits / X); 0: the likeliest")
       ->capture_default_str()
       ->group(work);
