@@ -102,9 +102,9 @@ class Model {
   virtual const std::vector<std::string>& files() const noexcept = 0;
   virtual const std::string& stored_dtype() const noexcept = 0;  ///< that of most of the weights
 
-  /// Z(0) to Z(L) of every text, attention staying within each; L is ModelOptions::last_layer + 1 where given. Returns Z(L)
-  /// [R, d], before any final norm, in the engine's memory; valid until the next call. With a cache the batch is one
-  /// text that continues the cached one.
+  /// Z(0) to Z(L) of every text, attention staying within each; L is ModelOptions::last_layer + 1 where given. Returns
+  /// Z(L) [R, d], before any final norm, in the engine's memory; valid until the next call. With a cache the batch is
+  /// one text that continues the cached one.
   ///
   /// Throws Error{kInvalidArgument} for an empty text, one longer than the context (naming both), an id or token type
   /// beyond the model's, or a cache that is full or not this model's; Error{kCancelled}.
