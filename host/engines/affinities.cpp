@@ -62,8 +62,9 @@ SparseMatrix Engine::affinities(const AffinitiesArgs& args) {
   require(N <= kMostPoints, "affinities: {} points are more than columns can count", N);
   require(N == 0 || (args.perplexity >= 1 && args.perplexity <= static_cast<float>(k)),
           "affinities: perplexity is {}, needs to be 1 to {}, the number of neighbours", args.perplexity, k);
-  for (std::size_t i = 0; i < N; ++i)
-    for (std::size_t n = 0; n < k; ++n) require_neighbor(args, i, n);
+  if (memory_is_host())
+    for (std::size_t i = 0; i < N; ++i)
+      for (std::size_t n = 0; n < k; ++n) require_neighbor(args, i, n);
   return do_affinities(args);
 }
 
@@ -73,7 +74,7 @@ SparseMatrix Engine::global_affinities(const GlobalAffinitiesArgs& args) {
   require(N <= kMostPoints, "global_affinities: {} points are more than columns can count", N);
   require(args.sigma > 0 && std::isfinite(args.sigma), "global_affinities: sigma is {}, needs to be positive",
           args.sigma);
-  require_finite("global_affinities", "points", args.points, threads());
+  if (memory_is_host()) require_finite("global_affinities", "points", args.points, threads());
   return do_global_affinities(args);
 }
 

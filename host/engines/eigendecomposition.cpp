@@ -9,6 +9,16 @@
 #include "kernels/reference/eigendecomposition.h"
 
 namespace lexiscope {
+namespace {
+
+void require_finite_lower_triangle(MatrixView<const double> matrix) {
+  for (std::size_t i = 0; i < matrix.rows; ++i)
+    for (std::size_t j = 0; j <= i; ++j)
+      require(std::isfinite(matrix.row(i)[j]), "eigendecomposition: matrix has {} in row {}, column {}",
+              matrix.row(i)[j], i, j);
+}
+
+}  // namespace
 
 void Engine::eigendecomposition(const EigendecompositionArgs& args) {
   const auto [d, columns] = std::pair{args.matrix.rows, args.matrix.columns};
@@ -22,10 +32,7 @@ void Engine::eigendecomposition(const EigendecompositionArgs& args) {
           args.eigenvectors.columns, d);
   require_matrix("eigendecomposition: matrix", args.matrix);
   require_matrix("eigendecomposition: eigenvectors", args.eigenvectors);
-  for (std::size_t i = 0; i < d; ++i)
-    for (std::size_t j = 0; j <= i; ++j)
-      require(std::isfinite(args.matrix.row(i)[j]), "eigendecomposition: matrix has {} in row {}, column {}",
-              args.matrix.row(i)[j], i, j);
+  if (memory_is_host()) require_finite_lower_triangle(args.matrix);
   do_eigendecomposition(args);
 }
 

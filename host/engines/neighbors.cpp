@@ -25,8 +25,8 @@ void Engine::neighbors(const NeighborsArgs& args) {
   require(N <= std::numeric_limits<std::int32_t>::max(), "neighbors: {} points are more than indices can count", N);
   require(k >= 1 && k <= candidates, "neighbors: k is {}, needs to be 1 to {}: {} points{}", k, candidates, N,
           self ? ", each without itself" : "");
-  require_finite("neighbors", "points", args.points, threads());
-  if (!self) require_finite("neighbors", "queries", args.queries, threads());
+  if (memory_is_host()) require_finite("neighbors", "points", args.points, threads());
+  if (memory_is_host() && !self) require_finite("neighbors", "queries", args.queries, threads());
   do_neighbors(args);
 }
 
