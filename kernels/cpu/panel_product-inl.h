@@ -1,7 +1,7 @@
 // Rows of x against panels of packed weights: the product under linear and gelu_mlp. The rows of a tile are broadcast
 // word by word, its lanes are output columns, so that x needs no packing (but rounding, for weights in bf16) and y
-// comes out row-major. Every element of y is one chain of multiply-adds in the order of the contraction, whatever the
-// tile, block or thread.
+// comes out row-major. Every element of y is a sum over blocks of the contraction, each a chain of multiply-adds in its
+// order, whatever the tile or thread: shorter chains than one through all blocks, and so less rounding.
 #if defined(LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
 #undef LEXISCOPE_KERNELS_CPU_PANEL_PRODUCT_INL_H
@@ -49,7 +49,7 @@ HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_REST
   hn::Vec<F32> sum[kRows][kTileVectors];
   for (std::size_t i = 0; i < kRows; ++i)
     for (std::size_t v = 0; v < kTileVectors; ++v)
-      sum[i][v] = accumulate ? hn::Load(f32, sums + i * sums_stride + v * kLanes) : hn::Zero(f32);
+      sum[i][v] = hn::Zero(f32);
   const float* HWY_RESTRICT row = x.data;
   for (std::size_t k = 0; k < x.columns; ++k, weights += kPanelColumns, prefetch.from += prefetch.step) {
     hn::Vec<F32> weight[kTileVectors];
@@ -65,7 +65,10 @@ HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_REST
     }
   }
   for (std::size_t i = 0; i < kRows; ++i)
-    for (std::size_t v = 0; v < kTileVectors; ++v) hn::Store(sum[i][v], f32, sums + i * sums_stride + v * kLanes);
+    for (std::size_t v = 0; v < kTileVectors; ++v) {
+      float* const to = sums + i * sums_stride + v * kLanes;
+      hn::Store(accumulate ? hn::Add(hn::Load(f32, to), sum[i][v]) : sum[i][v], f32, to);
+    }
 }
 
 // multiply_tile for x.rows <= kRows.
