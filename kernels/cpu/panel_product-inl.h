@@ -48,8 +48,7 @@ HWY_NOINLINE void multiply_tile(MatrixView<const float> x, const float* HWY_REST
   const F32 f32;
   hn::Vec<F32> sum[kRows][kTileVectors];
   for (std::size_t i = 0; i < kRows; ++i)
-    for (std::size_t v = 0; v < kTileVectors; ++v)
-      sum[i][v] = hn::Zero(f32);
+    for (std::size_t v = 0; v < kTileVectors; ++v) sum[i][v] = hn::Zero(f32);
   const float* HWY_RESTRICT row = x.data;
   for (std::size_t k = 0; k < x.columns; ++k, weights += kPanelColumns, prefetch.from += prefetch.step) {
     hn::Vec<F32> weight[kTileVectors];
