@@ -59,9 +59,9 @@ class FmaProduct {
   /// The whole block calls it; afterwards no thread uses `shared` any more.
   static __device__ void multiply(const ProductOperands<Element>& operands, std::size_t first_row,
                                   std::size_t first_column, Shared& shared, Sums& sums) {
-    XSource x(operands.x, first_row);
-    WeightSource weight(operands.weight, first_column);
-    WeightSource gate(kGated ? operands.gate : operands.weight, first_column);
+    XSource x(operands.x, operands.depth, first_row);
+    WeightSource weight(operands.weight, operands.depth, first_column);
+    WeightSource gate(kGated ? operands.gate : operands.weight, operands.depth, first_column);
     const auto copy = [&](unsigned slot) {
       x.copy(shared_address(shared.ring[slot].x));
       weight.copy(shared_address(shared.ring[slot].weight[0]));
@@ -76,7 +76,7 @@ class FmaProduct {
 #pragma unroll
     for (unsigned i = 0; i < Tile::kStages - 1; ++i) copy(i);
     unsigned read = 0, write = Tile::kStages - 1;
-    auto tiles = static_cast<unsigned>((operands.x.stride + Tile::kDepth - 1) / Tile::kDepth);
+    auto tiles = static_cast<unsigned>((operands.depth + Tile::kDepth - 1) / Tile::kDepth);
 #pragma unroll 1
     for (; tiles > 0; --tiles) {  // past the last tile follow tiles of zeros, copied and never multiplied
       cp_async_wait<Tile::kStages - 2>();

@@ -12,18 +12,22 @@ namespace lexiscope::cuda {
 
 inline constexpr unsigned kPieceBytes = 16;
 
-/// A matrix whose rows are whole pieces of 16 bytes, the last filled up with zeros; at least one row.
+/// Rows of f32, or of bf16 as its bits, each of them whole pieces of 16 bytes; at least one row.
 template <typename Element>
 struct PieceRows {
-  const Element* data = nullptr;  ///< device memory [rows, stride], aligned to 16 bytes
+  const Element* data = nullptr;  ///< device memory [rows, depth], aligned to 16 bytes
   std::size_t rows = 0;
-  std::size_t stride = 0;  ///< elements from row to row, all of which are multiplied; below 2^24
+  std::size_t stride = 0;  ///< elements from row to row: whole pieces, below kMostStride
 };
 
-/// x [T, in] and W [out, in]; in a gated product a second W of the same shape.
+inline constexpr std::size_t kMostStride = std::size_t{1} << 24;  // 256 rows lie within 2^32 elements
+
+/// x [T, in] and W [out, in]; in a gated product a second W of the same shape. Of each row `depth` elements, whole
+/// pieces, are multiplied: `in` and then zeros.
 template <typename Element>
 struct ProductOperands {
   PieceRows<Element> x, weight, gate{};
+  std::size_t depth = 0;
 };
 
 /// How a product is cut: a tile of kRows x kColumns sums for a block, of kWarpRows x kWarpColumns for a warp. The
@@ -56,14 +60,14 @@ class TileSource {
     return row * kRowBytes + (piece ^ twist(row)) * kPieceBytes;
   }
 
-  __device__ TileSource(const PieceRows<Element>& matrix, std::size_t first_row) {
+  __device__ TileSource(const PieceRows<Element>& matrix, std::size_t depth, std::size_t first_row) {
     const unsigned row = threadIdx.x / kPieces, piece = threadIdx.x % kPieces;
     const auto stride = static_cast<unsigned>(matrix.stride);
     const std::size_t rows = matrix.rows - first_row;
     const unsigned last_row = rows < kRows ? static_cast<unsigned>(rows) - 1 : kRows - 1;
     column_ = piece * kPieceElements;
-    columns_ = stride;
-    from_ = matrix.data + first_row * stride + column_;
+    columns_ = static_cast<unsigned>(depth);
+    from_ = matrix.data + first_row * matrix.stride + column_;
     to_ = swizzled(row, piece);
 #pragma unroll
     for (unsigned i = 0; i < kCopies; ++i) offset_[i] = min(row + i * kRowStep, last_row) * stride;

@@ -22,7 +22,7 @@ class TensorProduct {
   static constexpr unsigned kParts = kGated ? 2 : 1;
 
  public:
-  using Element = __nv_bfloat16;
+  using Element = std::uint16_t;  // bf16 as its bits
   static constexpr unsigned kRows = Tile::kRows, kColumns = Tile::kColumns / kParts;
   static constexpr unsigned kThreads = Tile::kThreads, kBlocks = Tile::kBlocks;
 
@@ -67,9 +67,9 @@ class TensorProduct {
                                   std::size_t first_column, Shared& shared, Sums& sums) {
     const SharedAddress ring = shared_address(&shared), last_slot = ring + (Tile::kStages - 1) * sizeof(Slot);
     const auto after = [&](SharedAddress slot) { return slot == last_slot ? ring : slot + sizeof(Slot); };
-    XSource x(operands.x, first_row);
-    WeightSource weight(operands.weight, first_column);
-    WeightSource gate(kGated ? operands.gate : operands.weight, first_column);
+    XSource x(operands.x, operands.depth, first_row);
+    WeightSource weight(operands.weight, operands.depth, first_column);
+    WeightSource gate(kGated ? operands.gate : operands.weight, operands.depth, first_column);
     const auto copy = [&](SharedAddress slot) {
       x.copy(slot);
       weight.copy(slot + sizeof(Slot::x));
@@ -85,7 +85,7 @@ class TensorProduct {
     Fragments fragments;
     fragments.load(ring, 0, 0);
     SharedAddress read = ring, write = last_slot;
-    auto tiles = static_cast<unsigned>((operands.x.stride + Tile::kDepth - 1) / Tile::kDepth);
+    auto tiles = static_cast<unsigned>((operands.depth + Tile::kDepth - 1) / Tile::kDepth);
 #pragma unroll 1
     for (; tiles > 0; --tiles) {  // past the last tile follow tiles of zeros, copied and never multiplied
 #pragma unroll

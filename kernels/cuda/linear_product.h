@@ -1,0 +1,25 @@
+// The product behind a linear layer and the second half of a perceptron, on rows that lie as products take them.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/packed_weights.h"
+#include "kernels/cuda/piece_rows.h"
+#include "kernels/cuda/product_config.h"
+#include "lexiscope/ops/linear.h"
+
+namespace lexiscope::cuda {
+
+/// What follows the sums: y = activation(sums + bias) + residual.
+struct LinearTail {
+  VectorView<const float> bias;  ///< or empty
+  Activation activation;
+  MatrixView<const float> residual;  ///< or empty; may be y
+  MatrixView<float> y;
+};
+
+/// x [T, in] in the weight's type. Enqueues on `stream` and returns.
+void linear_product(const char* name, const PieceMatrix& x, const PackedWeights& weight, const LinearTail& tail,
+                    const ProductConfig& config, cudaStream_t stream);
+
+}  // namespace lexiscope::cuda

@@ -1,0 +1,99 @@
+// A two-layer perceptron as two products. The first leaves the hidden units in the workspace as the second takes them:
+// activated, in the weights' type, in whole pieces of 16 bytes. With a gate its tiles hold both sums of each unit.
+#include <type_traits>
+
+#include "kernels/cuda/activation.h"
+#include "kernels/cuda/bf16.h"
+#include "kernels/cuda/linear_product.h"
+#include "kernels/cuda/pack.h"
+#include "kernels/cuda/perceptron.h"
+#include "kernels/cuda/product_launch.cuh"
+
+namespace lexiscope::cuda {
+namespace {
+
+// Hidden units [T, m], and zeros up to the end of a row's last piece.
+template <typename Element, bool kGated>
+struct HiddenFinish {
+  VectorView<const float> bias, gate_bias;
+  Activation activation;
+  std::size_t units;           // m
+  MatrixView<Element> hidden;  // [T, packed_stride(m)]
+
+  __device__ void operator()(std::size_t row, std::size_t column, const Pack<float, 4> (&sums)[kGated ? 2 : 1]) const {
+    if (row >= hidden.rows || column >= hidden.columns) return;
+    Pack<Element, 4> result{};
+#pragma unroll
+    for (unsigned k = 0; k < 4; ++k) {
+      if (column + k >= units) continue;
+      float unit = biased(sums[0].values[k], bias, column + k);
+      if constexpr (kGated)
+        unit *= activate(activation, biased(sums[1].values[k], gate_bias, column + k));
+      else
+        unit = activate(activation, unit);
+      if constexpr (std::is_same_v<Element, float>)
+        result.values[k] = unit;
+      else
+        result.values[k] = bf16_bits(unit);
+    }
+    store_pack(hidden.row(row) + column, result);
+  }
+
+  static __device__ float biased(float sum, const VectorView<const float>& bias, std::size_t column) {
+    return bias.empty() ? sum : sum + bias[column];
+  }
+};
+
+template <bool kGated, typename Element>
+void hidden_product(const Perceptron& args, const PieceMatrix& x, const ProductConfig& config, Element* hidden,
+                    cudaStream_t stream) {
+  const auto weight = [](const PackedWeights& packed) {
+    return PieceRows<Element>{static_cast<const Element*>(packed.data), packed.rows, packed.stride};
+  };
+  const ProductOperands<Element> operands{.x = {static_cast<const Element*>(x.data), x.rows, x.stride},
+                                          .weight = weight(args.up),
+                                          .gate = weight(kGated ? args.gate : args.up),
+                                          .depth = args.up.stride};
+  const HiddenFinish<Element, kGated> finish{.bias = args.up_bias,
+                                             .gate_bias = args.gate_bias,
+                                             .activation = args.activation,
+                                             .units = args.up.rows,
+                                             .hidden = {hidden, x.rows, args.down.stride, args.down.stride}};
+  launch_product<kGated>("perceptron, hidden units", operands, finish, config, stream);
+}
+
+template <typename Element>
+void perceptron_in(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream) {
+  auto* hidden = static_cast<Element*>(workspace);
+  const PieceMatrix x = piece_rows(args.x, args.up.dtype, hidden + args.x.rows * args.down.stride, stream);
+  if (args.gate.data)
+    hidden_product<true>(args, x, config.up, hidden, stream);
+  else
+    hidden_product<false>(args, x, config.up, hidden, stream);
+  linear_product("perceptron, down", {hidden, args.x.rows, args.down.stride}, args.down,
+                 {.bias = args.down_bias, .activation = Activation::none, .residual = args.residual, .y = args.y},
+                 config.down, stream);
+}
+
+}  // namespace
+
+PerceptronConfig choose_perceptron_config(const Perceptron& args, const cudaDeviceProp& device) {
+  const bool gated = args.gate.data != nullptr;
+  const DType dtype = args.up.dtype;
+  return {.up = choose_product_config({.rows = args.x.rows, .columns = args.up.rows, .dtype = dtype, .gated = gated},
+                                      device),
+          .down = choose_product_config({.rows = args.x.rows, .columns = args.down.rows, .dtype = dtype}, device)};
+}
+
+std::size_t perceptron_workspace(const Perceptron& args) {
+  return args.x.rows * args.down.stride * size_of(args.down.dtype) + piece_rows_workspace(args.x, args.up.dtype);
+}
+
+void perceptron(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream) {
+  if (args.up.dtype == DType::bf16)
+    perceptron_in<std::uint16_t>(args, config, workspace, stream);
+  else
+    perceptron_in<float>(args, config, workspace, stream);
+}
+
+}  // namespace lexiscope::cuda
