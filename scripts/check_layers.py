@@ -13,10 +13,13 @@ MAY_INCLUDE = {
     "include": ["lexiscope"],
     "kernels/reference": ["lexiscope", "kernels/reference"],
     "kernels/cpu": ["lexiscope", "kernels/cpu", "hwy"],  # Highway's -inl headers come after the <> block
+    "kernels/cuda": ["lexiscope", "kernels/cuda", "simt/cuda.h"],
+    "simt": ["simt"],
     "host": ["lexiscope", "host"],
-    "host/engines": ["lexiscope", "host/core", "host/engines", "kernels"],
+    "host/engines": ["lexiscope", "host/core", "host/engines", "kernels/reference", "kernels/cpu"],
+    "host/engines/cuda": ["lexiscope", "host/core", "host/engines", "kernels/cuda"],
     "bench": ["lexiscope", "host", "kernels", "bench"],
-    "tests": ["lexiscope", "host", "kernels", "bench", "tests"],
+    "tests": ["lexiscope", "host", "kernels", "bench", "simt", "tests"],
 }
 # Folders that the standard library alone may serve: the public interface, and the formulas everything is checked with.
 STANDARD_LIBRARY_ONLY = ["include", "kernels/reference"]
@@ -50,7 +53,7 @@ def violations(root):
     for top in sorted({folder.split("/")[0] for folder in MAY_INCLUDE}):
         for file in sorted((root / top).rglob("*")):
             path = file.relative_to(root).as_posix()
-            if file.suffix not in (".h", ".cpp") or within(path, OUTSIDE):
+            if file.suffix not in (".h", ".cpp", ".cu", ".cuh") or within(path, OUTSIDE):
                 continue
             if rule_for(path) is None:
                 found.append(f"{path}: lies in no layer of scripts/check_layers.py")

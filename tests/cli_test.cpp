@@ -66,8 +66,7 @@ class CliTest : public ::testing::Test {
 TEST_F(CliTest, TellsWhatIsHere) {
   const Outcome text = run({"info"});
   EXPECT_EQ(text.status, 0);
-  EXPECT_THAT(text.out, AllOf(HasSubstr("reference"), HasSubstr("no CUDA engine in this build"), HasSubstr("OpenBLAS"),
-                              HasSubstr("CLI11")));
+  EXPECT_THAT(text.out, AllOf(HasSubstr("reference"), HasSubstr("cuda "), HasSubstr("OpenBLAS"), HasSubstr("CLI11")));
   EXPECT_EQ(text.error, "");
   const json object = json::parse(run({"info", "--json"}).out);
   EXPECT_TRUE(object.at("engines").contains("cpu"));
@@ -75,6 +74,96 @@ TEST_F(CliTest, TellsWhatIsHere) {
   EXPECT_EQ(run({"info", "--quiet"}).out, "");
   EXPECT_THAT(run({"--version"}).out, StartsWith("lexiscope "));
 }
+
+// The plug-ins of tests/plugin, each in a folder of its own.
+class CudaPluginTest : public CliTest {
+ protected:
+  ~CudaPluginTest() override { unsetenv("LEXISCOPE_PLUGIN_DIR"); }
+
+  void use(const std::string& folder) const { setenv("LEXISCOPE_PLUGIN_DIR", folder.c_str(), 1); }
+  void use_fake(const std::string& name) const { use(std::string(LEXISCOPE_TEST_PLUGINS) + "/" + name); }
+
+  /// What info says of cuda, in text and JSON alike.
+  std::string reason() const {
+    const Outcome text = run({"info"}), object = run({"info", "--json"});
+    EXPECT_EQ(text.status, 0) << text.error;
+    const json described = json::parse(object.out);
+    EXPECT_FALSE(described.at("engines").contains("cuda"));
+    const std::string said = described.at("cuda_unavailable");
+    EXPECT_THAT(text.out, HasSubstr("cuda           not available: " + said + "\n"));
+    return said;
+  }
+
+  void expect_refusal(const Words& words, const std::string& why) const {
+    const Outcome refused = run(words);
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_EQ(refused.out, "");
+    EXPECT_EQ(refused.error, "lexiscope: " + why + "\n");
+  }
+};
+
+TEST_F(CudaPluginTest, SaysWhereItLookedForThePlugin) {
+  use(folder_.string());
+  const std::string why = "no plug-in: liblexiscope_cuda.so is not in " + folder_.string();
+  EXPECT_EQ(reason(), why);
+  expect_refusal({"validate", "drift", "--device", "cuda"}, "the cuda engine is not available here: " + why);
+  expect_refusal({"project", path("points.npy"), "--out", path("run"), "--device", "cuda"},
+                 "the cuda engine is not available here: " + why);
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(CudaPluginTest, NeverLooksInTheWorkingFolder) {
+  for (const std::string folder : {".", "plugins"}) {
+    use(folder);
+    EXPECT_EQ(reason(), "LEXISCOPE_PLUGIN_DIR is \"" + folder + "\", needs to be an absolute path");
+  }
+  unsetenv("LEXISCOPE_PLUGIN_DIR");
+  const fs::path before = fs::current_path();
+  fs::current_path(fs::path(LEXISCOPE_TEST_PLUGINS) / "willing");
+  EXPECT_EQ(run({"info"}).status, 0);  // that plug-in would be asked for an engine, and refuse
+  fs::current_path(before);
+}
+
+TEST_F(CudaPluginTest, RefusesWhatIsNoPluginOfThisBuild) {
+  std::ofstream(folder_ / "liblexiscope_cuda.so") << "text";
+  use(folder_.string());
+  EXPECT_THAT(reason(), AllOf(StartsWith("the plug-in cannot be loaded: "), HasSubstr("liblexiscope_cuda.so")));
+  use_fake("other");
+  EXPECT_THAT(reason(), HasSubstr("liblexiscope_cuda.so is no plug-in of lexiscope's"));
+  use_fake("old");
+  EXPECT_THAT(reason(), HasSubstr("belongs to lexiscope 0.0.9 with interface "));
+  use_fake("changed");
+  EXPECT_THAT(reason(), HasSubstr(" with interface 0123456789ab, this is "));
+}
+
+TEST_F(CudaPluginTest, PassesOnWhyThereIsNoDevice) {
+  use_fake("without_driver");
+  EXPECT_EQ(reason(), "no driver at all");
+  expect_refusal({"validate", "--device", "cuda"}, "the cuda engine is not available here: no driver at all");
+  EXPECT_EQ(run({"validate", "drift", "--device", "auto"}).status, 0);
+}
+
+TEST_F(CudaPluginTest, IsChosenFirstWhereItCanBeUsed) {
+  use_fake("willing");
+  expect_refusal({"validate", "drift", "--threads", "3"}, "the willing plug-in was asked for an engine with 3 threads");
+  EXPECT_EQ(run({"validate", "drift", "--device", "cpu"}).status, 0);
+  EXPECT_EQ(run(project_words("on_the_host")).status, 0);  // not for jobs that it cannot do
+}
+
+#ifdef LEXISCOPE_CUDA_PLUGIN
+// The plug-in of this build, beside the program.
+TEST_F(CudaPluginTest, SaysWhyThePluginOfThisBuildCannotBeUsed) {
+  const json described = json::parse(run({"info", "--json"}).out);
+  if (described.at("engines").contains("cuda")) {
+    EXPECT_TRUE(described.at("cuda_unavailable").is_null());
+    EXPECT_EQ(run({"validate", "layer_norm", "--device", "cuda"}).status, 0);
+    return;
+  }
+  EXPECT_THAT(reason(), ::testing::AnyOf(::testing::Eq("no NVIDIA driver"),
+                                         StartsWith("the NVIDIA driver is too old: it knows CUDA "),
+                                         ::testing::Eq("no CUDA device"), StartsWith("no code for ")));
+}
+#endif
 
 TEST_F(CliTest, HelpsWithAnExample) {
   for (const Words& words : {Words{"--help"}, Words{"info", "--help"}, Words{"project", "--help"},
@@ -220,7 +309,6 @@ TEST_F(CliTest, RefusesBadInputWithOneSentenceAndLeavesNothing) {
       {{"project", points, "--out", out, "--limit", "601"}, "601"},
       {{"project", points, "--out", out, "--init", path("start.npy")}, "has shape [10, 2], the map needs [600, 2]"},
       {{"project", points, "--out", out, "--init", path("none.npy")}, "none.npy"},
-      {{"project", points, "--out", out, "--device", "cuda"}, "this build has no CUDA engine"},
       {{"project", points, "--out", out, "--device", "tpu"}, "tpu"},
       {{"project", points, "--out", out, "--threads", "-1"}, "threads"},
       {{"project", points, "--out", out, "--resume", "--overwrite"}, "exclude each other"},

@@ -39,9 +39,20 @@ void add_common_options(CLI::App& parser, CommonOptions& options) {
 }
 
 std::unique_ptr<Engine> make_engine(const CommonOptions& options) {
-  require(options.device != "cuda", "device cuda is not available: this build has no CUDA engine");
   const std::string name = options.device == "auto" ? available_engines().front() : options.device;
   return lexiscope::make_engine(name, {.threads = options.threads});
+}
+
+std::unique_ptr<Engine> make_host_engine(const CommonOptions& options, std::string_view command) {
+  std::vector<std::string> names{options.device};
+  if (options.device == "auto") {
+    names = available_engines();
+    std::erase(names, "cuda");
+  }
+  auto engine = lexiscope::make_engine(names.front(), {.threads = options.threads});
+  if (!engine->memory_is_host())
+    fail(ErrorCode::kUnsupported, "{} does not run on the {} engine yet; --device cpu does", command, engine->name());
+  return engine;
 }
 
 void require_given(bool given, const char* what, const CLI::App& parser) {

@@ -38,9 +38,13 @@ CLI::Validator whole_number();
 
 void add_common_options(CLI::App& parser, CommonOptions& options);
 
-/// The engine that --device and --threads ask for; "auto" is the fastest. Throws Error{kInvalidArgument} saying why
-/// there is none.
+/// The engine that --device and --threads ask for; "auto" is the fastest. Throws Error{kDevice} saying why there is
+/// none.
 std::unique_ptr<Engine> make_engine(const CommonOptions& options);
+
+/// The same for a command that keeps its arrays in the host's memory; "auto" is the fastest engine there. Throws
+/// Error{kUnsupported} naming the command where --device asks for one that has memory of its own.
+std::unique_ptr<Engine> make_host_engine(const CommonOptions& options, std::string_view command);
 
 /// Throws Error{kInvalidArgument} naming what is missing, with a way to more help.
 void require_given(bool given, const char* what, const CLI::App& parser);

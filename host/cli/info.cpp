@@ -9,11 +9,10 @@
 #include "host/cli/commands.h"
 #include "host/cli/text.h"
 #include "host/core/memory_limit.h"
+#include "host/engines/plugin.h"
 
 namespace lexiscope::cli {
 namespace {
-
-constexpr const char* kNoCuda = "no CUDA engine in this build";
 
 struct EngineLine {
   std::string name, description;
@@ -35,7 +34,8 @@ std::vector<std::pair<std::string, std::string>> versions() {
 void print_json(const std::vector<EngineLine>& engines, int threads) {
   nlohmann::ordered_json object{{"lexiscope", LEXISCOPE_VERSION}};
   for (const auto& [name, description] : engines) object["engines"][name] = description;
-  object["cuda"] = kNoCuda;
+  const std::string& no_cuda = cuda_unavailable();
+  object["cuda_unavailable"] = no_cuda.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(no_cuda);
   object["simd_targets"] = simd_targets();
   object["threads"] = threads;
   object["cores"] = std::thread::hardware_concurrency();
@@ -47,7 +47,9 @@ void print_json(const std::vector<EngineLine>& engines, int threads) {
 void print_text(const std::vector<EngineLine>& engines, int threads) {
   fmt::print("lexiscope {}\n\nEngines\n", LEXISCOPE_VERSION);
   for (const auto& [name, description] : engines) fmt::print("  {:<14} {}\n", name, description);
-  fmt::print("  {:<14} {}\n\nMachine\n", "cuda", kNoCuda);
+  if (const std::string& reason = cuda_unavailable(); !reason.empty())
+    fmt::print("  {:<14} not available: {}\n", "cuda", reason);
+  fmt::print("\nMachine\n");
   fmt::print("  {:<14} {}\n", "SIMD", fmt::join(simd_targets(), ", "));
   fmt::print("  {:<14} {} of {} cores\n", "threads", threads, std::thread::hardware_concurrency());
   fmt::print("  {:<14} {}, {} available\n\nLibraries\n", "memory", readable_bytes(total_memory()),

@@ -84,7 +84,7 @@ int run_project(const ProjectCommand& command, const CLI::App& parser) {
   require_given(!command.source.empty(), "SOURCE", parser);
   require_given(!command.out.empty(), "--out", parser);
   ProjectOptions options = resolve(command);
-  const auto engine = make_engine(command.common);
+  const auto engine = make_host_engine(command.common, "project");
   const StopOnSignals signals;
   const auto start = std::chrono::steady_clock::now();
   const Embedding embedding = load_embedding(command.source, {.tensor = command.tensor, .limit = command.limit});

@@ -12,6 +12,7 @@
 #include "host/cli/signals.h"
 #include "host/cli/text.h"
 #include "host/core/require.h"
+#include "host/engines/staged_engine.h"
 
 namespace lexiscope::cli {
 namespace {
@@ -24,24 +25,44 @@ struct ValidateOptions {
 struct Row {
   std::string engine;
   Validation found;
+  bool left_out = false;  ///< the engine does not have the operation
 };
 
-/// An engine to validate: a cpu engine stands once for each of its SIMD targets.
+/// An engine to validate: a cpu engine stands once for each of its SIMD targets. One that has memory of its own may
+/// lack operations.
 struct Candidate {
-  std::string engine, simd;
-
-  std::string name() const { return simd.empty() ? engine : fmt::format("{} {}", engine, simd); }
+  std::string name, simd;
+  std::shared_ptr<Engine> engine;
+  bool may_lack_operations = false;
 };
 
-std::vector<Candidate> candidates(const CommonOptions& options) {
-  require(options.device != "cuda", "device cuda is not available: this build has no CUDA engine");
+Candidate make_candidate(const std::string& name, const CommonOptions& options) {
+  auto engine = lexiscope::make_engine(name, {.threads = options.threads});
+  if (engine->memory_is_host()) return {.name = name, .simd = {}, .engine = std::move(engine)};
+  return {.name = name,
+          .simd = {},
+          .engine = std::make_shared<StagedEngine>(std::move(engine)),
+          .may_lack_operations = true};
+}
+
+std::vector<Candidate> make_candidates(const CommonOptions& options) {
+  std::vector<std::string> names{options.device};
+  if (options.device == "auto") {
+    names = available_engines();
+    std::erase(names, "reference");
+  }
   std::vector<Candidate> found;
-  for (const std::string& engine : available_engines()) {
-    if (options.device == "auto" ? engine == "reference" : engine != options.device) continue;
-    if (engine == "cpu")
-      for (const std::string& simd : simd_targets()) found.push_back({engine, simd});
-    else
-      found.push_back({engine, ""});
+  for (const std::string& name : names) {
+    const Candidate candidate = make_candidate(name, options);
+    if (name != "cpu") {
+      found.push_back(candidate);
+      continue;
+    }
+    for (const std::string& simd : simd_targets()) {
+      found.push_back(candidate);
+      found.back().name = fmt::format("{} {}", name, simd);
+      found.back().simd = simd;
+    }
   }
   return found;
 }
@@ -54,13 +75,17 @@ std::vector<std::string> chosen_operations(const ValidateOptions& options) {
   return options.operations.empty() ? known : options.operations;
 }
 
-std::string share_of(const Validation& found) {
+std::string share_of(const Row& row) {
+  const Validation& found = row.found;
+  if (row.left_out) return "not on this engine";
   return found.error.empty() ? fmt::format("{:9.4f}  {:<10}", found.worst, bar(found.worst, 10)) : found.error;
 }
 
+bool is_failure(const Row& row) { return !row.left_out && !row.found.passed(); }
+
 void print_row(const Row& row) {
-  fmt::print("{:<20} {:<18} {:>5}  {}{}\n", row.found.operation, row.engine, row.found.cases, share_of(row.found),
-             row.found.passed() ? "" : fmt::format("  FAILS at {}", row.found.at));
+  fmt::print("{:<20} {:<18} {:>5}  {}{}\n", row.found.operation, row.engine, row.found.cases, share_of(row),
+             !is_failure(row) ? "" : fmt::format("  FAILS at {}", row.found.at));
   std::fflush(stdout);
 }
 
@@ -68,6 +93,11 @@ nlohmann::ordered_json as_json(const Row& row) {
   nlohmann::ordered_json object{{"operation", row.found.operation}, {"engine", row.engine},
                                 {"cases", row.found.cases},         {"worst_share_of_bound", nullptr},
                                 {"worst_case", row.found.at},       {"passed", row.found.passed()}};
+  if (row.left_out) {
+    object["passed"] = nullptr;
+    object["left_out"] = "not on this engine";
+    return object;
+  }
   if (std::isfinite(row.found.worst)) object["worst_share_of_bound"] = row.found.worst;
   if (!row.found.error.empty()) object["error"] = row.found.error;
   return object;
@@ -75,7 +105,7 @@ nlohmann::ordered_json as_json(const Row& row) {
 
 int run_validate(const ValidateOptions& options) {
   const auto operations = chosen_operations(options);
-  const auto engines = candidates(options.common);
+  const auto engines = make_candidates(options.common);
   const bool text = !options.common.json && !options.common.quiet;
   const std::string widest = simd_targets().front();
   const StopOnSignals signals;
@@ -85,12 +115,11 @@ int run_validate(const ValidateOptions& options) {
   for (const std::string& operation : operations)
     for (const Candidate& candidate : engines) {
       set_simd_target(candidate.simd.empty() ? widest : candidate.simd);
-      const auto engine = lexiscope::make_engine(candidate.engine, {.threads = options.common.threads});
-      rows.push_back({candidate.name(), validate(operation, *engine, options.common.seed, &control)});
+      const Validation found = validate(operation, *candidate.engine, options.common.seed, &control);
+      rows.push_back({candidate.name, found, candidate.may_lack_operations && found.unsupported});
       if (text) print_row(rows.back());
     }
-  const auto failed = static_cast<std::size_t>(
-      std::count_if(rows.begin(), rows.end(), [](const Row& row) { return !row.found.passed(); }));
+  const auto failed = static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), is_failure));
   if (options.common.json) {
     nlohmann::ordered_json object{{"passed", failed == 0}, {"results", nlohmann::ordered_json::array()}};
     for (const Row& row : rows) object["results"].push_back(as_json(row));

@@ -4,6 +4,7 @@
 
 #include "host/core/require.h"
 #include "host/engines/engines.h"
+#include "host/engines/plugin.h"
 #include "host/engines/simd.h"
 
 namespace lexiscope {
@@ -22,7 +23,11 @@ std::string CpuEngine::description() const {
   return fmt::format("{} thread{}, {}", threads_, threads_ == 1 ? "" : "s", simd_target());
 }
 
-std::vector<std::string> available_engines() { return {"cpu", "reference"}; }
+std::vector<std::string> available_engines() {
+  std::vector<std::string> names{"cpu", "reference"};
+  if (cuda_unavailable().empty()) names.insert(names.begin(), "cuda");
+  return names;
+}
 
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options) {
   require(options.threads >= 0, "threads is {}, needs to be 0 (all cores) or more", options.threads);
@@ -31,6 +36,7 @@ std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& 
     return std::make_unique<CpuEngine>(options.threads > 0 ? options.threads : usable_cores());
   }
   if (name == "reference") return std::make_unique<ReferenceEngine>();
+  if (name == "cuda") return make_cuda_engine(options.threads > 0 ? options.threads : usable_cores());
   fail(ErrorCode::kInvalidArgument, "engine \"{}\" is not available here; available: {}", name,
        fmt::join(available_engines(), ", "));
 }

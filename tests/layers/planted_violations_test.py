@@ -32,6 +32,12 @@ class Layers(unittest.TestCase):
             ("host/io/npy.cpp", '#include "kernels/cpu/linear.h"'),
             ("host/io/npy.cpp", '#include "tests/support/compare.h"'),
             ("host/engines/linear.cpp", '#include "host/cli/options.h"'),
+            ("host/engines/linear.cpp", '#include "kernels/cuda/linear.h"'),
+            ("host/engines/cuda/operations.cpp", '#include "kernels/cpu/linear.h"'),
+            ("host/engines/cuda/operations.cpp", '#include "simt/runtime.h"'),
+            ("kernels/cuda/linear.cu", '#include "kernels/cpu/linear.h"'),
+            ("kernels/cuda/product.cuh", '#include "simt/block.h"'),
+            ("simt/block.cpp", '#include "kernels/cuda/linear.h"'),
             ("bench/linear_bench.cpp", '#include "tests/support/compare.h"'),
         ]:
             with self.subTest(path=path, line=line):
@@ -46,6 +52,8 @@ class Layers(unittest.TestCase):
             ("kernels/cpu/linear.cpp", "#include <hwy/highway.h>"),
             ("kernels/cpu/linear.cpp", '#define HWY_TARGET_INCLUDE "kernels/cpu/linear.cpp"'),
             ("host/engines/linear.cpp", '#include "kernels/cpu/linear.h"'),
+            ("host/engines/cuda/operations.cpp", '#include "kernels/cuda/linear.h"'),
+            ("kernels/cuda/linear.cu", '#include "simt/cuda.h"'),
             ("host/cli/main.cpp", '#include "host/io/npy.h"'),
             ("tests/linear_test.cpp", '#include "kernels/cpu/linear.h"'),
         ]:
