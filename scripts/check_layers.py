@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks who includes whom: include <- kernels <- host <- bench <- tests, as docs/architecture.md draws it.
+"""Checks who includes whom: include, simt <- kernels <- host <- bench <- tests, as docs/architecture.md draws it.
 
     scripts/check_layers.py [ROOT]    the checkout itself by default; exit status 1 names each arrow that points wrongly
 """
@@ -25,6 +25,7 @@ MAY_INCLUDE = {
 STANDARD_LIBRARY_ONLY = ["include", "kernels/reference"]
 # Part of the installed package's test: a program outside this project.
 OUTSIDE = ["tests/install"]
+SOURCES = (".h", ".cpp", ".cuh", ".cu")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"(?P<quoted>[^"]+)"|<(?P<angled>[^>]+)>)', re.MULTILINE)
 
@@ -53,7 +54,7 @@ def violations(root):
     for top in sorted({folder.split("/")[0] for folder in MAY_INCLUDE}):
         for file in sorted((root / top).rglob("*")):
             path = file.relative_to(root).as_posix()
-            if file.suffix not in (".h", ".cpp", ".cu", ".cuh") or within(path, OUTSIDE):
+            if file.suffix not in SOURCES or within(path, OUTSIDE):
                 continue
             if rule_for(path) is None:
                 found.append(f"{path}: lies in no layer of scripts/check_layers.py")

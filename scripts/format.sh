@@ -9,5 +9,5 @@ case "${1:-}" in
   *) echo "usage: scripts/format.sh [--fix]" >&2 && exit 2 ;;
 esac
 formatter=$(command -v clang-format-14 || command -v clang-format)
-find include kernels host tests bench -name '*.cpp' -print0 -o -name '*.h' -print0 | xargs -0 "$formatter" "${action[@]}"
+find include kernels host simt tests bench -regex '.*\.\(h\|cpp\|cuh\|cu\)' -print0 | xargs -0 "$formatter" "${action[@]}"
 echo "format: clean"
