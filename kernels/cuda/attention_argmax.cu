@@ -5,6 +5,7 @@
 #include "kernels/cuda/attention_argmax.h"
 #include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 
 namespace lexiscope::cuda {
 namespace {
@@ -21,8 +22,8 @@ struct Best {
     if (other > score) score = other, key = other_key;
   }
   __device__ void combine(unsigned lanes) {
-    const float other = __shfl_xor_sync(0xffffffffu, score, lanes);
-    const int other_key = __shfl_xor_sync(0xffffffffu, key, lanes);
+    const float other = __shfl_xor_sync(kWholeWarp, score, lanes);
+    const int other_key = __shfl_xor_sync(kWholeWarp, key, lanes);
     if (other > score || (other == score && other_key < key)) score = other, key = other_key;
   }
 };

@@ -6,16 +6,14 @@
 #include "kernels/cuda/attention_f32.h"
 #include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/running_softmax.cuh"
+#include "kernels/cuda/warp.h"
 
 namespace lexiscope::cuda {
 namespace {
 
 constexpr unsigned kColumnThreads = 16;  // threads that share a row
 constexpr unsigned kValueGroup = 64;     // columns of the output that are multiplied at a time
-// The reference of the exponentials stays until a score passes it by this many binary orders.
-constexpr float kSlack = 8;
-// 2^-1000 is 0 in f32, and 0 * -1000 is 0 where 0 * -infinity would be NaN.
-constexpr float kVanished = -1000;
 
 struct AttentionF32Shared {
   union Slot {
@@ -28,22 +26,14 @@ struct AttentionF32Shared {
 
 __device__ float row_maximum(float x) {
 #pragma unroll
-  for (unsigned lanes = kColumnThreads / 2; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lanes));
+  for (unsigned lanes = kColumnThreads / 2; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, lanes));
   return x;
 }
 
-__device__ float row_sum(float x) {
-#pragma unroll
-  for (unsigned lanes = kColumnThreads / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
-  return x;
-}
-
-// What a thread knows of one row: of its own columns, but for the reference, which the row's threads share.
+// What a thread knows of one row: of its own columns, but for the softmax's reference, which the row's threads share.
 struct RowState {
-  float reference = -INFINITY;  // of the exponents, in binary orders
-  float sum = 0;                // of the weights p = 2^t, t = s log2(e) - reference
-  float moment = 0;             // of p t
-  float maximum = -INFINITY;    // of the scores
+  RunningSoftmax softmax;
+  float maximum = -INFINITY;  // of the scores
   int argmax = -1;
 
   __device__ void see(float score, unsigned key) {
@@ -52,53 +42,21 @@ struct RowState {
     argmax = static_cast<int>(key);
   }
 
-  /// Raises the reference where the tile's largest score asks for it. Returns what earlier weights are to be multiplied
-  /// with.
-  __device__ float raise(float tile_maximum) {
-    const float top = row_maximum(tile_maximum) * kLog2E;
-    if (!(top > reference + kSlack)) return 1;
-    const float shift = reference - top, factor = exp2_approx(shift);
-    if (reference != -INFINITY) moment += shift * sum;
-    moment *= factor;
-    sum *= factor;
-    reference = top;
-    return factor;
-  }
-
-  /// Turns the row's scores of a tile into weights and adds them up. The row has a reference or all scores are masked.
-  __device__ void weigh(float (&scores)[4]) {
-    const float base = reference == -INFINITY ? 0 : reference;
-    float tile_sum = 0, tile_moment = 0;
-#pragma unroll
-    for (float& x : scores) {
-      const float exponent = fmaxf(fmaf(x, kLog2E, -base), kVanished);
-      x = exp2_approx(exponent);
-      tile_sum += x;
-      tile_moment = fmaf(x, exponent, tile_moment);
-    }
-    sum += tile_sum;
-    moment += tile_moment;
-  }
-
   /// Takes in what the row's other threads know.
   __device__ void combine() {
-    sum = row_sum(sum);
-    moment = row_sum(moment);
 #pragma unroll
     for (unsigned lanes = kColumnThreads / 2; lanes > 0; lanes /= 2) {
-      const float other = __shfl_xor_sync(0xffffffffu, maximum, lanes);
-      const int at = __shfl_xor_sync(0xffffffffu, argmax, lanes);
+      softmax.sum += __shfl_xor_sync(kWholeWarp, softmax.sum, lanes);
+      softmax.moment += __shfl_xor_sync(kWholeWarp, softmax.moment, lanes);
+      const float other = __shfl_xor_sync(kWholeWarp, maximum, lanes);
+      const int at = __shfl_xor_sync(kWholeWarp, argmax, lanes);
       if (other > maximum || (other == maximum && at < argmax)) maximum = other, argmax = at;
     }
   }
 
   __device__ void write(const AttentionStatistics& wanted, std::size_t head, unsigned query) const {
-    const bool sees_a_key = argmax >= 0;
-    const float log_sum = sees_a_key ? logf(sum) : 0;
-    if (!wanted.log_sum_exp.empty())
-      wanted.log_sum_exp.row(head)[query] = sees_a_key ? fmaf(reference, kLn2, log_sum) : -INFINITY;
-    if (!wanted.entropy.empty())
-      wanted.entropy.row(head)[query] = sees_a_key ? fmaxf(log_sum - kLn2 * (moment / sum), 0) : 0;
+    if (!wanted.log_sum_exp.empty()) wanted.log_sum_exp.row(head)[query] = softmax.log_sum_exp();
+    if (!wanted.entropy.empty()) wanted.entropy.row(head)[query] = softmax.entropy();
     if (!wanted.maximum.empty()) wanted.maximum.row(head)[query] = maximum;
     if (!wanted.argmax.empty()) wanted.argmax.row(head)[query] = argmax;
   }
@@ -219,8 +177,8 @@ struct AttentionF32 {
           rows[r].see(scores[r][c], key);
           tile_maximum = fmaxf(tile_maximum, scores[r][c]);
         }
-        factor[r] = rows[r].raise(tile_maximum);
-        rows[r].weigh(scores[r]);
+        factor[r] = rows[r].softmax.raise(row_maximum(tile_maximum));
+        rows[r].softmax.add(scores[r]);
 #pragma unroll
         for (unsigned c = 0; c < 4; ++c) shared.weights[row + kRowStep * r][column + kColumnThreads * c] = scores[r][c];
       }
@@ -244,7 +202,7 @@ struct AttentionF32 {
       rows[r].combine();
       if (query > last_query) continue;
       if (column == 0 && first_column == 0) rows[r].write(args.statistics, head, query);
-      const float inverse = rows[r].argmax >= 0 ? 1 / rows[r].sum : 0;
+      const float inverse = rows[r].softmax.has_reference() ? 1 / rows[r].softmax.sum : 0;
       float* to = static_cast<float*>(args.out.data) + head * args.out.strides[0] + query * args.out.strides[1];
 #pragma unroll
       for (unsigned group = 0; group < kGroups; ++group)

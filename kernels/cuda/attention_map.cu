@@ -9,12 +9,14 @@
 #include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ranked.cuh"
+#include "kernels/cuda/running_softmax.cuh"
+#include "kernels/cuda/warp.h"
 
 namespace lexiscope::cuda {
 namespace {
 
 constexpr unsigned kWeightStride = kTile + 2;
-constexpr unsigned kWarps = kTileThreads / 32;
+constexpr unsigned kWarps = kTileThreads / kWarpSize;
 constexpr unsigned kRowsAWarp = kTile / kWarps;
 
 // What a call computes and where its blocks' partial sums lie.
@@ -67,7 +69,7 @@ struct AttentionMapShared {
   float weights[kTile][kWeightStride];  // a_ij; -0 where masked, which adds nothing and differs from a weight that
                                         // vanishes
   float log_sum_exp[kTile];
-  Ranked top[kTile][kRankedLanes];
+  Ranked top[kTile][kWarpSize];
   unsigned cell_begin[kTile + 1];  // of the tile's rows of cells, counted from its first row
 };
 
@@ -164,12 +166,12 @@ struct MapBlock {
       shared.cell_begin[threadIdx.x] = begin - rows.begin;
     }
     if (!args.top_index.empty())
-      for_each_row_of_warp([&](unsigned row) { shared.top[row][threadIdx.x % 32] = Ranked::empty(); });
+      for_each_row_of_warp([&](unsigned row) { shared.top[row][threadIdx.x % kWarpSize] = Ranked::empty(); });
   }
 
   template <typename Visit>
   __device__ void for_each_row_of_warp(Visit visit) const {
-    const unsigned first = threadIdx.x / 32 * kRowsAWarp;
+    const unsigned first = threadIdx.x / kWarpSize * kRowsAWarp;
     for (unsigned row = first; row < min(first + kRowsAWarp, rows.size()); ++row) visit(row);
   }
 
@@ -182,7 +184,7 @@ struct MapBlock {
         const unsigned row = Product::row(i, k), column = Product::column(i, k);
         const bool visible = row < rows.size() && sees(origin.row + row, origin.column + column);
         const float exponent =
-            row < rows.size() ? fmaf(products[i][k], args.scale, -shared.log_sum_exp[row]) * kLog2E : 0;
+            row < rows.size() ? fmaf(products[i][k], args.scale, -shared.log_sum_exp[row]) * RunningSoftmax::kLog2E : 0;
         shared.weights[row][column] = visible ? exp2_approx(exponent) : -0.0f;
       }
   }
@@ -223,17 +225,17 @@ struct MapBlock {
   }
 
   __device__ unsigned ranks() const {
-    return min(static_cast<unsigned>(args.top_index.shape[2]) - first_top, kRankedLanes);
+    return min(static_cast<unsigned>(args.top_index.shape[2]) - first_top, kWarpSize);
   }
 
   __device__ void rank(const TileOrigin& origin) const {
-    const unsigned lane = threadIdx.x % 32, kept = ranks();
+    const unsigned lane = threadIdx.x % kWarpSize, kept = ranks();
     for_each_row_of_warp([&](unsigned row) {
       Ranked list = shared.top[row][lane];
       const Ranked found = found_last(row);
 #pragma unroll
       for (unsigned half = 0; half < 2; ++half) {
-        const unsigned column = lane + 32 * half;
+        const unsigned column = lane + kWarpSize * half;
         const Ranked candidate{shared.weights[row][column], static_cast<int>(origin.column + column)};
         insert_ranked(list, kept, candidate, !signbit(candidate.value) && found.precedes(candidate));
       }
@@ -242,7 +244,7 @@ struct MapBlock {
   }
 
   __device__ void write_ranks() const {
-    const unsigned lane = threadIdx.x % 32;
+    const unsigned lane = threadIdx.x % kWarpSize;
     if (lane >= ranks()) return;
     for_each_row_of_warp([&](unsigned row) {
       const Ranked mine = shared.top[row][lane];
@@ -446,12 +448,12 @@ void launch_reduction(const AttentionMapArgs& args, const MapPlan& plan, float* 
 
 // The passes for the ranks past those that the first pass finds.
 void launch_rank_passes(const AttentionMapArgs& args, const AttentionMapConfig& config, cudaStream_t stream) {
-  if (args.top_index.empty() || args.top_index.shape[2] <= kRankedLanes) return;
+  if (args.top_index.empty() || args.top_index.shape[2] <= kWarpSize) return;
   AttentionMapArgs ranks = args;
   ranks.received = ranks.by_distance = {};
   ranks.pooled_mean = ranks.pooled_maximum = ranks.rectangle = {};
   const MapPlan plan = plan_of(ranks, config.spans);
-  for (std::size_t first = kRankedLanes; first < args.top_index.shape[2]; first += kRankedLanes)
+  for (std::size_t first = kWarpSize; first < args.top_index.shape[2]; first += kWarpSize)
     launch_pass(ranks, config, plan, nullptr, static_cast<unsigned>(first), stream);
 }
 

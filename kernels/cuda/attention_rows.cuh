@@ -10,9 +10,6 @@
 
 namespace lexiscope::cuda {
 
-inline constexpr float kLog2E = 1.44269504f;
-inline constexpr float kLn2 = 0.693147181f;
-
 template <typename Element>
 __device__ Rows<Element> rows_of(const ConstTensorView& tensor, std::size_t head) {
   return {.data = static_cast<const Element*>(tensor.data) + head * tensor.strides[0],
@@ -29,8 +26,8 @@ __device__ std::size_t key_head_of(const Args& args, std::size_t head) {
 
 /// Whether the kernels may take a tensor's rows in pieces of 16 bytes.
 inline bool has_aligned_rows(const ConstTensorView& tensor) {
-  const std::size_t piece = kPieceBytes / size_of(tensor.dtype);
-  return reinterpret_cast<std::uintptr_t>(tensor.data) % kPieceBytes == 0 && tensor.strides[0] % piece == 0 &&
+  const std::size_t piece = sizeof(uint4) / size_of(tensor.dtype);
+  return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(uint4) == 0 && tensor.strides[0] % piece == 0 &&
          tensor.strides[1] % piece == 0 && tensor.shape[2] % piece == 0;
 }
 

@@ -5,13 +5,12 @@
 #include <climits>
 #include <cmath>
 
+#include "kernels/cuda/warp.h"
 #include "simt/cuda.h"
 
 namespace lexiscope::cuda {
 
-inline constexpr unsigned kRankedLanes = 32;
-
-struct Ranked {
+struct alignas(8) Ranked {
   float value;
   int index;
 
@@ -25,20 +24,20 @@ struct Ranked {
 };
 
 __device__ inline Ranked ranked_of_lane(const Ranked& mine, unsigned lane) {
-  return {__shfl_sync(0xffffffffu, mine.value, lane), __shfl_sync(0xffffffffu, mine.index, lane)};
+  return {__shfl_sync(kWholeWarp, mine.value, lane), __shfl_sync(kWholeWarp, mine.index, lane)};
 }
 
 /// Sorts the candidates of the lanes where `offered` into the warp's list, of which the first `kept` lanes count. All
 /// lanes take part.
 __device__ inline void insert_ranked(Ranked& list, unsigned kept, const Ranked& candidate, bool offered) {
-  const unsigned lane = threadIdx.x % kRankedLanes;
+  const unsigned lane = threadIdx.x % kWarpSize;
   const Ranked last = ranked_of_lane(list, kept - 1);
-  unsigned waiting = __ballot_sync(0xffffffffu, offered && candidate.precedes(last));
+  unsigned waiting = __ballot_sync(kWholeWarp, offered && candidate.precedes(last));
   while (waiting != 0) {
     const Ranked next = ranked_of_lane(candidate, static_cast<unsigned>(__ffs(static_cast<int>(waiting))) - 1);
     waiting &= waiting - 1;
-    const auto place = static_cast<unsigned>(__popc(__ballot_sync(0xffffffffu, list.precedes(next))));
-    const Ranked above = {__shfl_up_sync(0xffffffffu, list.value, 1), __shfl_up_sync(0xffffffffu, list.index, 1)};
+    const auto place = static_cast<unsigned>(__popc(__ballot_sync(kWholeWarp, list.precedes(next))));
+    const Ranked above = {__shfl_up_sync(kWholeWarp, list.value, 1), __shfl_up_sync(kWholeWarp, list.index, 1)};
     if (lane > place) list = above;
     if (lane == place) list = next;
   }

@@ -9,14 +9,14 @@
 #include <type_traits>
 
 #include "kernels/cuda/instructions.h"
+#include "kernels/cuda/warp.h"
 #include "simt/cuda.h"
 
 namespace lexiscope::cuda {
 
 inline constexpr unsigned kTile = 64;          ///< rows of a tile, and its columns
 inline constexpr unsigned kTileThreads = 128;  ///< of a block that multiplies tiles
-inline constexpr unsigned kPieceBytes = 16;
-inline constexpr unsigned kPanelPieces = 8;  ///< of 16 bytes in a row of a panel
+inline constexpr unsigned kPanelPieces = 8;    ///< of 16 bytes in a row of a panel
 
 /// Rows that a kernel reads. Where a kernel is told that they are aligned, every row begins at a multiple of 16 bytes
 /// and is one long.
@@ -38,7 +38,7 @@ struct alignas(128) Panel {
 };
 
 template <typename Element>
-inline constexpr unsigned kPieceElements = kPieceBytes / sizeof(Element);
+inline constexpr unsigned kPieceElements = sizeof(uint4) / sizeof(Element);
 template <typename Element>
 inline constexpr unsigned kPanelColumns = kPanelPieces* kPieceElements<Element>;
 
@@ -97,12 +97,12 @@ using Products = float[8][4];
 template <typename Element>
 struct TileProduct {
   static __device__ unsigned row(unsigned, unsigned k) {
-    return threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + k / 2 * 8;
+    return threadIdx.x / kWarpSize * 16 + threadIdx.x % kWarpSize / 4 + k / 2 * 8;
   }
   static __device__ unsigned column(unsigned i, unsigned k) { return i * 8 + threadIdx.x % 4 * 2 + k % 2; }
 
   static __device__ __forceinline__ void multiply(const Panel& left, const Panel& right, Products& products) {
-    const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const unsigned warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
 #pragma unroll
     for (unsigned step = 0; step < kPanelPieces / 2; ++step) {
       std::uint32_t x[4];
