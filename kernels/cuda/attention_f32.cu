@@ -72,7 +72,8 @@ struct AttentionF32 {
   struct Fetcher {
     Shared& shared;
     Rows<float> query, key, value;
-    unsigned first_query, tiles, score_panels, groups;  // panels and groups of every tile
+    unsigned first_query, tiles;
+    unsigned score_panels, value_groups;  // of every tile
     unsigned tile = 0, step = 0, slot = 0;
 
     __device__ void fetch() {
@@ -86,7 +87,7 @@ struct AttentionF32 {
       }
       cp_async_commit();
       slot ^= 1;
-      if (++step < score_panels + groups) return;
+      if (++step < score_panels + value_groups) return;
       step = 0;
       ++tile;
     }
@@ -96,8 +97,7 @@ struct AttentionF32 {
       const unsigned column = threadIdx.x % kPieces * kPieceElements<float>;
 #pragma unroll
       for (unsigned row = threadIdx.x / kPieces; row < kTile; row += kThreads / kPieces)
-        stage_piece<kAligned>(reinterpret_cast<uint4&>(to[row][column]), value, tile * kTile + row,
-                              first_column + column);
+        stage_piece<kAligned>(&to[row][column], value, tile * kTile + row, first_column + column);
     }
   };
 
@@ -108,16 +108,16 @@ struct AttentionF32 {
     const unsigned row = threadIdx.x / kColumnThreads, column = threadIdx.x % kColumnThreads * 4;
 #pragma unroll 4
     for (unsigned key = 0; key < kTile; key += 4) {
-      float4 v[4];
+      Pack<float, 4> v[4];
 #pragma unroll
-      for (unsigned i = 0; i < 4; ++i) v[i] = reinterpret_cast<const float4&>(values[key + i][column]);
+      for (unsigned i = 0; i < 4; ++i) v[i] = load_pack<4>(&values[key + i][column]);
 #pragma unroll
       for (unsigned r = 0; r < kRows; ++r) {
-        const auto p = reinterpret_cast<const float4&>(shared.weights[row + kRowStep * r][key]);
-        sums[r][0] = fmaf(p.w, v[3].x, fmaf(p.z, v[2].x, fmaf(p.y, v[1].x, fmaf(p.x, v[0].x, sums[r][0]))));
-        sums[r][1] = fmaf(p.w, v[3].y, fmaf(p.z, v[2].y, fmaf(p.y, v[1].y, fmaf(p.x, v[0].y, sums[r][1]))));
-        sums[r][2] = fmaf(p.w, v[3].z, fmaf(p.z, v[2].z, fmaf(p.y, v[1].z, fmaf(p.x, v[0].z, sums[r][2]))));
-        sums[r][3] = fmaf(p.w, v[3].w, fmaf(p.z, v[2].w, fmaf(p.y, v[1].w, fmaf(p.x, v[0].w, sums[r][3]))));
+        const auto p = load_pack<4>(&shared.weights[row + kRowStep * r][key]);
+#pragma unroll
+        for (unsigned c = 0; c < 4; ++c)
+#pragma unroll
+          for (unsigned i = 0; i < 4; ++i) sums[r][c] = fmaf(p.values[i], v[i].values[c], sums[r][c]);
       }
     }
   }
@@ -132,16 +132,15 @@ struct AttentionF32 {
     const std::size_t head = blockIdx.y, key_head = key_head_of(args, head);
     const unsigned first_column = blockIdx.z * kValueColumns;
 
-    Fetcher fetcher{shared, rows_of<float>(args.query, head), rows_of<float>(args.key, key_head),
-                    rows_of<float>(args.value, key_head)};
-    const unsigned d = fetcher.query.columns;
-    fetcher.value.data += first_column;
-    fetcher.value.columns = min(d - first_column, kValueColumns);
-    fetcher.first_query = first_query;
-    fetcher.tiles = (sees.keys_seen_to(last_query) + kTile - 1) / kTile;
-    fetcher.score_panels = (d + kPanelColumns<float> - 1) / kPanelColumns<float>;
-    fetcher.groups = (fetcher.value.columns + kValueGroup - 1) / kValueGroup;
-    const unsigned tiles = fetcher.tiles, score_panels = fetcher.score_panels, groups = fetcher.groups;
+    const auto parts = [](unsigned whole, unsigned part) { return (whole + part - 1) / part; };
+    const auto queries = rows_of<float>(args.query, head), keys = rows_of<float>(args.key, key_head);
+    auto values = rows_of<float>(args.value, key_head);
+    const unsigned d = queries.columns;
+    values.data += first_column;
+    values.columns = min(d - first_column, kValueColumns);
+    const unsigned tiles = parts(sees.keys_seen_to(last_query), kTile);
+    const unsigned score_panels = parts(d, kPanelColumns<float>), groups = parts(values.columns, kValueGroup);
+    Fetcher fetcher{shared, queries, keys, values, first_query, tiles, score_panels, groups};
 
     RowState rows[kRows];
     float out[kGroups][kRows][4] = {};

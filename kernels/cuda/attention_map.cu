@@ -307,7 +307,7 @@ struct MapBlock {
 };
 
 template <typename Element, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 3)
     attention_map_kernel(const AttentionMapArgs args, const MapPlan plan, float* workspace, unsigned first_top) {
   auto& shared = shared_memory<AttentionMapShared>();
   MapBlock block{args, plan, shared, plan.partial(workspace, blockIdx.y, blockIdx.x), first_top};

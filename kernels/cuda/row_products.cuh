@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/instructions.h"
+#include "kernels/cuda/pack.h"
 #include "kernels/cuda/warp.h"
 #include "simt/cuda.h"
 
@@ -30,31 +31,32 @@ struct Rows {
 /// 64 rows of 128 bytes. Piece p of row r lies at p ^ (r % 8), so that neighbouring rows' pieces of one column lie in
 /// different banks.
 struct alignas(128) Panel {
-  uint4 pieces[kTile * kPanelPieces];
+  static constexpr unsigned kRowBytes = kPanelPieces * 16;
+  unsigned char bytes[kTile * kRowBytes];
 
   static constexpr __device__ unsigned at(unsigned row, unsigned piece) {
-    return row * kPanelPieces + (piece ^ (row % kPanelPieces));
+    return row * kRowBytes + (piece ^ (row % kPanelPieces)) * 16;
   }
 };
 
 template <typename Element>
-inline constexpr unsigned kPieceElements = sizeof(uint4) / sizeof(Element);
+inline constexpr unsigned kPieceElements = 16 / sizeof(Element);
 template <typename Element>
 inline constexpr unsigned kPanelColumns = kPanelPieces* kPieceElements<Element>;
 
 /// Brings the piece of `rows` that begins at (row, column) to `to`; what lies outside is 0. Aligned pieces arrive when
 /// their cp.async group does, others at once.
 template <bool kAligned, typename Element>
-__device__ __forceinline__ void stage_piece(uint4& to, const Rows<Element>& rows, unsigned row, unsigned column) {
+__device__ __forceinline__ void stage_piece(void* to, const Rows<Element>& rows, unsigned row, unsigned column) {
   const bool inside = row < rows.count && column < rows.columns;
   const Element* from = rows.data + (inside ? row * rows.stride + column : 0);
   if constexpr (kAligned) {
-    cp_async_16_or_zero(shared_address(&to), from, inside);
+    cp_async_16_or_zero(shared_address(to), from, inside);
   } else {
-    using Bits = std::conditional_t<sizeof(Element) == 4, std::uint32_t, std::uint16_t>;
-    auto* bits = reinterpret_cast<Bits*>(&to);
+    using Bits = std::conditional_t<std::is_same_v<Element, float>, float, std::uint16_t>;
     for (unsigned e = 0; e < kPieceElements<Element>; ++e)
-      bits[e] = inside && column + e < rows.columns ? reinterpret_cast<const Bits*>(from)[e] : Bits{0};
+      static_cast<Bits*>(to)[e] =
+          inside && column + e < rows.columns ? reinterpret_cast<const Bits*>(from)[e] : Bits{0};
   }
 }
 
@@ -65,7 +67,7 @@ __device__ __forceinline__ void stage_panel(Panel& panel, const Rows<Element>& r
   const unsigned piece = threadIdx.x % kPanelPieces;
 #pragma unroll
   for (unsigned row = threadIdx.x / kPanelPieces; row < kTile; row += kThreads / kPanelPieces)
-    stage_piece<kAligned>(panel.pieces[Panel::at(row, piece)], rows, first_row + row,
+    stage_piece<kAligned>(panel.bytes + Panel::at(row, piece), rows, first_row + row,
                           first_column + piece * kPieceElements<Element>);
 }
 
@@ -74,18 +76,19 @@ __device__ __forceinline__ void stage_panel(Panel& panel, const Rows<Element>& r
 template <unsigned kRows, unsigned kStep>
 __device__ __forceinline__ void multiply_f32(const Panel& left, const Panel& right, float (&sums)[kRows][4]) {
   const unsigned row = threadIdx.x / 16, column = threadIdx.x % 16;
+  const auto read = [](const unsigned char* at) { return load_pack<4>(reinterpret_cast<const float*>(at)); };
 #pragma unroll
   for (unsigned piece = 0; piece < kPanelPieces; ++piece) {
-    float4 y[4];
+    Pack<float, 4> y[4];
 #pragma unroll
-    for (unsigned c = 0; c < 4; ++c)
-      y[c] = reinterpret_cast<const float4&>(right.pieces[Panel::at(column, piece) + 16 * c * kPanelPieces]);
+    for (unsigned c = 0; c < 4; ++c) y[c] = read(right.bytes + Panel::at(column, piece) + 16 * c * Panel::kRowBytes);
 #pragma unroll
     for (unsigned r = 0; r < kRows; ++r) {
-      const auto x = reinterpret_cast<const float4&>(left.pieces[Panel::at(row, piece) + kStep * r * kPanelPieces]);
+      const auto x = read(left.bytes + Panel::at(row, piece) + kStep * r * Panel::kRowBytes);
 #pragma unroll
       for (unsigned c = 0; c < 4; ++c)
-        sums[r][c] = fmaf(x.w, y[c].w, fmaf(x.z, y[c].z, fmaf(x.y, y[c].y, fmaf(x.x, y[c].x, sums[r][c]))));
+#pragma unroll
+        for (unsigned k = 0; k < 4; ++k) sums[r][c] = fmaf(x.values[k], y[c].values[k], sums[r][c]);
     }
   }
 }
@@ -106,12 +109,12 @@ struct TileProduct {
 #pragma unroll
     for (unsigned step = 0; step < kPanelPieces / 2; ++step) {
       std::uint32_t x[4];
-      ldmatrix_x4(x, shared_address(&left.pieces[Panel::at(warp * 16 + lane % 16, 2 * step + lane / 16)]));
+      ldmatrix_x4(x, shared_address(left.bytes + Panel::at(warp * 16 + lane % 16, 2 * step + lane / 16)));
 #pragma unroll
       for (unsigned pair = 0; pair < kTile / 16; ++pair) {
         std::uint32_t y[4];
         const unsigned at = Panel::at(lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2);
-        ldmatrix_x4(y, shared_address(&right.pieces[at + pair * 16 * kPanelPieces]));
+        ldmatrix_x4(y, shared_address(right.bytes + at + pair * 16 * Panel::kRowBytes));
         multiply_add(products[2 * pair], x, y[0], y[1]);
         multiply_add(products[2 * pair + 1], x, y[2], y[3]);
       }
