@@ -456,6 +456,7 @@ void Block::check_shared(std::uintptr_t address, std::size_t bytes, Access acces
                          const void* program_counter) {
   const std::uintptr_t offset = address - shared_begin_;
   const auto what = [&] {
+    checked_block = nullptr;  // on the way to a fault: what follows is not the kernel's
     return std::string(name_of(access)) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address);
   };
   if (offset > launch_->shared_bytes || bytes > launch_->shared_bytes - offset)
@@ -468,6 +469,7 @@ void Block::check_shared(std::uintptr_t address, std::size_t bytes, Access acces
 void Block::check_global(std::uintptr_t address, std::size_t bytes, Access access, SourceLine line,
                          const void* program_counter) {
   const auto what = [&] {
+    checked_block = nullptr;  // on the way to a fault: what follows is not the kernel's
     return std::string(name_of(access)) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address);
   };
   if (last_allocation_ == nullptr || !last_allocation_->holds(address, bytes)) {
@@ -492,6 +494,7 @@ void Block::check_raw_access(std::uintptr_t address, std::size_t bytes, Access a
 }
 
 void Block::fail_misaligned(std::uintptr_t address, std::size_t alignment, const char* file, int line) {
+  checked_block = nullptr;
   fail(FaultKind::kMisaligned,
        "an access at " + describe_address(address) + " needs a multiple of " + std::to_string(alignment), {file, line});
 }
@@ -500,11 +503,13 @@ void Block::check_access(const void* pointer, std::size_t bytes, Access access, 
                          const char* operation, SourceLine line) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   running_->site = {operation, line};
-  if (address % alignment != 0)
+  if (address % alignment != 0) {
+    checked_block = nullptr;
     fail(FaultKind::kMisaligned,
          std::string(operation) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address) +
              " needs a multiple of " + std::to_string(alignment),
          line);
+  }
   if (in_arena(address))
     check_shared(address, bytes, access, line, nullptr);
   else
@@ -514,11 +519,13 @@ void Block::check_access(const void* pointer, std::size_t bytes, Access access, 
 
 void Block::check_shared_access(const void* pointer, std::size_t bytes, Access access, std::size_t alignment,
                                 const char* operation, SourceLine line) {
-  if (!in_arena(reinterpret_cast<std::uintptr_t>(pointer)))
+  if (!in_arena(reinterpret_cast<std::uintptr_t>(pointer))) {
+    checked_block = nullptr;
     fail(FaultKind::kOutOfBounds,
          std::string(operation) + " at " + describe_address(reinterpret_cast<std::uintptr_t>(pointer)) +
              ", which is not shared memory",
          line);
+  }
   check_access(pointer, bytes, access, alignment, operation, line);
 }
 
