@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/certainty.h"
+#include "kernels/cuda/piece_rows.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/ranked.cuh"
 #include "kernels/cuda/running_softmax.cuh"
@@ -35,7 +36,7 @@ struct RowPart {
 
 // Where the workspace holds what; null where it is not wanted.
 struct Workspace {
-  std::byte* x = nullptr;            // [T, stride] in the head's type
+  std::byte* x = nullptr;            // what piece_rows() needs
   std::byte* target_rows = nullptr;  // [T, stride], of the head
   float* target_logit = nullptr;     // [T]
   RowPart* parts = nullptr;          // [T, spans]
@@ -51,7 +52,8 @@ struct Workspace {
       to = reinterpret_cast<Element*>(reinterpret_cast<std::uintptr_t>(begin) + bytes);
       bytes += (count * sizeof(Element) + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment;
     };
-    place(x, true, rows * row_bytes);
+    const std::size_t x_bytes = piece_rows_workspace(args.x, head.dtype);
+    place(x, x_bytes > 0, x_bytes);
     place(target_rows, target_wanted, rows * row_bytes);
     place(target_logit, target_wanted, rows);
     place(parts, true, rows * spans);
@@ -230,21 +232,14 @@ __global__ void __launch_bounds__(kThreads, Product::kBlocks)
   });
 }
 
-__device__ inline void assign(float& to, float value) { to = value; }
-__device__ inline void assign(__nv_bfloat16& to, float value) { to = __float2bfloat16_rn(value); }
-
-// x in the head's type, in rows of whole pieces; and the head's rows of the targets, the first where there is none.
+// The head's rows of the targets, the first where there is none.
 template <typename Element>
-__global__ void certainty_rows_kernel(MatrixView<const float> x, PackedWeights head, const Call call) {
+__global__ void certainty_target_rows_kernel(PackedWeights head, const Call call) {
   const std::size_t row = blockIdx.x;
-  auto* to = reinterpret_cast<Element*>(call.workspace.x) + row * head.stride;
-  for (std::size_t column = threadIdx.x; column < head.stride; column += kThreads)
-    assign(to[column], column < head.columns ? x.row(row)[column] : 0.0f);
-  if (call.workspace.target_rows == nullptr) return;
   const auto token = static_cast<std::size_t>(max(call.target_of(row), 0));
   const auto* from = static_cast<const Element*>(head.data) + token * head.stride;
-  auto* target = reinterpret_cast<Element*>(call.workspace.target_rows) + row * head.stride;
-  for (std::size_t column = threadIdx.x; column < head.stride; column += kThreads) target[column] = from[column];
+  auto* to = reinterpret_cast<Element*>(call.workspace.target_rows) + row * head.stride;
+  for (std::size_t column = threadIdx.x; column < head.stride; column += kThreads) to[column] = from[column];
 }
 
 struct Outputs {
@@ -296,17 +291,21 @@ void launch_all(const CertaintyArgs& args, const PackedWeights& head, Call call,
   using Element = typename Product::Element;
   const Workspace& workspace = call.workspace;
   const unsigned row_tiles = tiles_of(args.x.rows, Product::kRows);
-  const PieceRows<Element> x{reinterpret_cast<const Element*>(workspace.x), args.x.rows, head.stride};
-  const PieceRows<Element> weight{static_cast<const Element*>(head.data), head.rows, head.stride};
+  const auto rows_in = [](const PieceMatrix& rows) {
+    return PieceRows<Element>{static_cast<const Element*>(rows.data), rows.rows, rows.stride};
+  };
+  const auto x = rows_in(piece_rows(args.x, head.dtype, workspace.x, stream));
+  const auto operands_of = [&](const PieceMatrix& weight) {
+    return ProductOperands<Element>{.x = x, .weight = rows_in(weight), .depth = head.stride};
+  };
   const Outputs outputs{args.target_log_prob, args.target_rank, args.entropy, args.top_id, args.top_log_prob};
 
-  launch("certainty_rows", certainty_rows_kernel<Element>, {.blocks = call.rows, .threads = kThreads}, stream, args.x,
-         head, call);
   if (workspace.target_rows != nullptr) {
-    const PieceRows<Element> rows{reinterpret_cast<const Element*>(workspace.target_rows), args.x.rows, head.stride};
+    launch("certainty_target_rows", certainty_target_rows_kernel<Element>, {.blocks = call.rows, .threads = kThreads},
+           stream, head, call);
     launch("certainty_target", certainty_target_kernel<Product>,
            {.blocks = row_tiles, .threads = kThreads, .shared_bytes = sizeof(CertaintyShared<Product>)}, stream,
-           ProductOperands<Element>{.x = x, .weight = rows}, call);
+           operands_of({workspace.target_rows, args.x.rows, head.stride}), call);
   }
   const auto ranks = static_cast<unsigned>(args.top_id.columns);
   do {
@@ -314,7 +313,7 @@ void launch_all(const CertaintyArgs& args, const PackedWeights& head, Call call,
     launch(
         "certainty", certainty_kernel<Product>,
         {.blocks = dim3(row_tiles, call.spans), .threads = kThreads, .shared_bytes = sizeof(CertaintyShared<Product>)},
-        stream, ProductOperands<Element>{.x = x, .weight = weight}, call);
+        stream, operands_of({head.data, head.rows, head.stride}), call);
     launch("certainty_combine", certainty_combine_kernel,
            {.blocks = tiles_of(args.x.rows, kWarps), .threads = kThreads}, stream, call, outputs);
     call.first_rank += kWarpSize;
@@ -345,12 +344,12 @@ void certainty(const CertaintyArgs& args, const PackedWeights& head, const Certa
                   .target = args.target,
                   .workspace = Workspace(args, head, config.spans, workspace)};
   const bool few = config.rows_per_tile == 16;
-  if (head.dtype == DType::bf16)
-    few ? launch_all<TensorProduct<TensorTile<16>, false>>(args, head, call, stream)
-        : launch_all<TensorProduct<TensorTile<64>, false>>(args, head, call, stream);
-  else
-    few ? launch_all<FmaProduct<FmaTile<16>, false>>(args, head, call, stream)
-        : launch_all<FmaProduct<FmaTile<64>, false>>(args, head, call, stream);
+  if (head.dtype == DType::bf16) {
+    if (few) return launch_all<TensorProduct<TensorTile<16>, false>>(args, head, call, stream);
+    return launch_all<TensorProduct<TensorTile<64>, false>>(args, head, call, stream);
+  }
+  if (few) return launch_all<FmaProduct<FmaTile<16>, false>>(args, head, call, stream);
+  launch_all<FmaProduct<FmaTile<64>, false>>(args, head, call, stream);
 }
 
 }  // namespace lexiscope::cuda

@@ -11,16 +11,15 @@
 namespace lexiscope::cuda {
 
 struct CertaintyConfig {
-  unsigned rows_per_tile =
-      64;              ///< 64, or 16 for few rows: so that a continuation of one token multiplies little in vain
-  unsigned spans = 1;  ///< blocks that share a tile of rows, each with a run of the vocabulary
+  unsigned rows_per_tile = 64;  ///< 64; 16 for few rows, so that the next token alone multiplies little in vain
+  unsigned spans = 1;           ///< blocks that share a tile of rows, each with a run of the vocabulary
 };
 
 /// A function of T, V and the device: two blocks a multiprocessor, or fewer where there are fewer tiles.
 CertaintyConfig choose_certainty_config(std::size_t rows, std::size_t vocabulary, const cudaDeviceProp& device);
 
-/// Bytes that certainty() needs: two copies of x in the head's type, and 16 bytes (272 with top_id) for each row of
-/// each span.
+/// Bytes that certainty() needs: a copy of x and the head's rows of the targets where those are needed, and 16 bytes
+/// (272 with top_id) for each row of each span.
 std::size_t certainty_workspace(const CertaintyArgs& args, const PackedWeights& head, const CertaintyConfig& config);
 
 /// Enqueues on `stream` and returns. `head` stands for args.head; views and the workspace, aligned to 16 bytes, are
