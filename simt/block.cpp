@@ -415,6 +415,7 @@ void Block::sync_warp(std::uint32_t mask, SourceLine line) {
 // ---- memory ----
 
 std::byte* Block::shared_memory(std::size_t bytes, std::size_t alignment, SourceLine line) {
+  const InsideEmulator inside;
   if (bytes > launch_->shared_bytes)
     fail(FaultKind::kOutOfBounds,
          "shared_memory asks for " + std::to_string(bytes) + " bytes, but the launch gave the block " +
@@ -456,7 +457,7 @@ void Block::check_shared(std::uintptr_t address, std::size_t bytes, Access acces
                          const void* program_counter) {
   const std::uintptr_t offset = address - shared_begin_;
   const auto what = [&] {
-    checked_block = nullptr;  // on the way to a fault: what follows is not the kernel's
+    checked_block = nullptr;  // strings are nothing of the kernel's
     return std::string(name_of(access)) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address);
   };
   if (offset > launch_->shared_bytes || bytes > launch_->shared_bytes - offset)
@@ -469,7 +470,7 @@ void Block::check_shared(std::uintptr_t address, std::size_t bytes, Access acces
 void Block::check_global(std::uintptr_t address, std::size_t bytes, Access access, SourceLine line,
                          const void* program_counter) {
   const auto what = [&] {
-    checked_block = nullptr;  // on the way to a fault: what follows is not the kernel's
+    checked_block = nullptr;  // strings are nothing of the kernel's
     return std::string(name_of(access)) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address);
   };
   if (last_allocation_ == nullptr || !last_allocation_->holds(address, bytes)) {
@@ -494,7 +495,7 @@ void Block::check_raw_access(std::uintptr_t address, std::size_t bytes, Access a
 }
 
 void Block::fail_misaligned(std::uintptr_t address, std::size_t alignment, const char* file, int line) {
-  checked_block = nullptr;
+  const InsideEmulator inside;
   fail(FaultKind::kMisaligned,
        "an access at " + describe_address(address) + " needs a multiple of " + std::to_string(alignment), {file, line});
 }
@@ -504,7 +505,7 @@ void Block::check_access(const void* pointer, std::size_t bytes, Access access, 
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   running_->site = {operation, line};
   if (address % alignment != 0) {
-    checked_block = nullptr;
+    const InsideEmulator inside;
     fail(FaultKind::kMisaligned,
          std::string(operation) + " of " + std::to_string(bytes) + " bytes at " + describe_address(address) +
              " needs a multiple of " + std::to_string(alignment),
@@ -520,7 +521,7 @@ void Block::check_access(const void* pointer, std::size_t bytes, Access access, 
 void Block::check_shared_access(const void* pointer, std::size_t bytes, Access access, std::size_t alignment,
                                 const char* operation, SourceLine line) {
   if (!in_arena(reinterpret_cast<std::uintptr_t>(pointer))) {
-    checked_block = nullptr;
+    const InsideEmulator inside;
     fail(FaultKind::kOutOfBounds,
          std::string(operation) + " at " + describe_address(reinterpret_cast<std::uintptr_t>(pointer)) +
              ", which is not shared memory",

@@ -207,7 +207,9 @@ Block& running_block(const char* function);
 /// The block to check raw accesses against: nullptr outside kernels and while the emulator itself runs.
 extern thread_local Block* checked_block [[gnu::tls_model("initial-exec")]];
 
-/// While one lives, the kernel stands still in the emulator: what happens is not the kernel's.
+/// While one lives, the kernel stands still in the emulator: what happens is not the kernel's. Needed wherever the
+/// emulator uses a template of the standard library (strings, for messages): its code may be the copy that was compiled
+/// with kernels.
 class InsideEmulator {
  public:
   InsideEmulator();

@@ -1,5 +1,14 @@
 // mma.sync and ldmatrix. Lane l of a warp has group g = l / 4 and place q = l % 4 in it, as in the PTX ISA's figures.
+//
+// How mma adds: as the tensor cores of sm_80 do (Fasi, Higham, Mikaitis and Pranesh, "Numerical behavior of NVIDIA
+// tensor cores", 2021). Products are exact. The depth is taken in steps of 8 (16-bit types) or 4 (tf32). In each step
+// the products and the accumulator are aligned to the greatest exponent among them, cut off (towards zero) one bit
+// below the accumulator's 24, added exactly, and the sum is cut off to f32. So with S = |c| + sum |a b|, and n products
+// a step,
+//   |d - exact| <= steps * (n + 1 + 2) * 2^-24 * S   (up to terms in 2^-48),
+// and the error leans towards zero. Later architectures add more products at once and keep more bits: they err less.
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "simt/block.h"
@@ -18,12 +27,12 @@ struct MmaExchange : Exchange {
 };
 
 struct Bf16 {
-  static constexpr unsigned kDepth = 16;
+  static constexpr unsigned kDepth = 16, kStep = 8;
   static float value(std::uint32_t bits) { return std::bit_cast<float>(bits << 16); }
 };
 
 struct F16 {
-  static constexpr unsigned kDepth = 16;
+  static constexpr unsigned kDepth = 16, kStep = 8;
   static float value(std::uint32_t bits) {
     const std::uint32_t sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
     // The exponent's bias moves from 15 to 127 by a product that is exact, subnormal numbers included.
@@ -35,7 +44,7 @@ struct F16 {
 };
 
 struct Tf32 {
-  static constexpr unsigned kDepth = 8;
+  static constexpr unsigned kDepth = 8, kStep = 4;
   static float value(std::uint32_t bits) { return std::bit_cast<float>(bits & 0xffffe000u); }
 };
 
@@ -73,11 +82,60 @@ void gather(MmaTile<Tf32>& tile, Exchange* const* lanes) {
   }
 }
 
+// 2^(exponent of x) for finite x > 0.
+double power_of_two_below(double x) {
+  constexpr std::uint64_t kExponent = 0x7ff0000000000000u;
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & kExponent);
+}
+
+// x without the bits that an f32 has no room for.
+float cut_off(double x) {
+  constexpr std::uint64_t kKept = ~((std::uint64_t{1} << 29) - 1);
+  return static_cast<float>(std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & kKept));
+}
+
+// One step for the eight sums of a row: d += sum of a[k] b[k][column].
+template <unsigned kTerms>
+void add_products(float (&d)[kColumns], const float* a, const float (*b)[kColumns]) {
+  double terms[kTerms + 1][kColumns], largest[kColumns];
+  for (unsigned column = 0; column < kColumns; ++column) terms[kTerms][column] = d[column];
+  for (unsigned k = 0; k < kTerms; ++k)
+    for (unsigned column = 0; column < kColumns; ++column)
+      terms[k][column] = static_cast<double>(a[k]) * static_cast<double>(b[k][column]);
+  for (unsigned column = 0; column < kColumns; ++column) largest[column] = std::fabs(terms[0][column]);
+  for (unsigned k = 1; k <= kTerms; ++k)
+    for (unsigned column = 0; column < kColumns; ++column)  // NaN stays
+      largest[column] = largest[column] < std::fabs(terms[k][column]) || terms[k][column] != terms[k][column]
+                            ? std::fabs(terms[k][column])
+                            : largest[column];
+
+  double unit[kColumns], scale[kColumns];  // of the last bit kept, and its inverse
+  for (unsigned column = 0; column < kColumns; ++column) {
+    const bool finite = largest[column] > 0 && largest[column] < HUGE_VAL;
+    const double power = finite ? power_of_two_below(largest[column]) : 1.0;
+    unit[column] = power * 0x1p-24;
+    scale[column] = finite ? 0x1p24 / power : 0.0;
+  }
+  std::int32_t sums[kColumns] = {};  // 9 terms below 2^25
+  for (unsigned k = 0; k <= kTerms; ++k)
+    for (unsigned column = 0; column < kColumns; ++column)
+      sums[column] += static_cast<std::int32_t>(scale[column] != 0 ? terms[k][column] * scale[column] : 0.0);
+  for (unsigned column = 0; column < kColumns; ++column) {
+    if (scale[column] != 0) {
+      d[column] = cut_off(sums[column] * unit[column]);
+    } else {  // all zero, or not all finite
+      double sum = terms[kTerms][column];
+      for (unsigned k = 0; k < kTerms; ++k) sum += terms[k][column];
+      d[column] = static_cast<float>(sum);
+    }
+  }
+}
+
 template <typename Type>
 void multiply(MmaTile<Type>& tile) {
   for (unsigned row = 0; row < kRows; ++row)
-    for (unsigned k = 0; k < Type::kDepth; ++k)
-      for (unsigned column = 0; column < kColumns; ++column) tile.d[row][column] += tile.a[row][k] * tile.b[k][column];
+    for (unsigned k = 0; k < Type::kDepth; k += Type::kStep)
+      add_products<Type::kStep>(tile.d[row], tile.a[row] + k, tile.b + k);
 }
 
 template <typename Visit>
