@@ -44,6 +44,9 @@ constexpr std::size_t kSavedRegisters = 6;
 }  // namespace
 
 void prepare_fiber(Fiber& fiber, std::size_t reserved, void (*entry)()) {
+#if defined(LEXISCOPE_SIMT_ASAN)
+  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, fiber.stack_bytes);  // frames of an abandoned computation
+#endif
   const std::size_t usable = (fiber.stack_bytes - reserved) & ~std::size_t{15};
 #if defined(__x86_64__)
   auto* top = reinterpret_cast<void**>(fiber.stack + usable);
@@ -59,7 +62,6 @@ void prepare_fiber(Fiber& fiber, std::size_t reserved, void (*entry)()) {
   makecontext(&fiber.context, entry, 0);
 #endif
 #if defined(LEXISCOPE_SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, fiber.stack_bytes);  // frames of an abandoned computation
   fiber.fake_stack = nullptr;
   fiber.known_stack = fiber.stack;
   fiber.known_stack_bytes = fiber.stack_bytes;
