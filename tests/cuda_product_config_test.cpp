@@ -1,0 +1,91 @@
+// Into what tiles the cuda engine cuts its products.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/product_config.h"
+#include "kernels/cuda/row_config.h"
+
+namespace lexiscope::testing {
+namespace {
+
+using cuda::choose_product_config;
+using cuda::choose_row_config;
+using cuda::RowHolder;
+using cuda::TileKind;
+
+cudaDeviceProp device_of(int multiprocessors) {
+  cudaDeviceProp device{};
+  device.multiProcessorCount = multiprocessors;
+  return device;
+}
+
+TileKind tile(std::size_t rows, std::size_t columns, DType dtype, int multiprocessors = 108, bool gated = false) {
+  return choose_product_config({.rows = rows, .columns = columns, .dtype = dtype, .gated = gated},
+                               device_of(multiprocessors))
+      .tile;
+}
+
+TEST(CudaProductConfig, CutsLargeProductsIntoLargeTiles) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    EXPECT_EQ(tile(4096, 4096, dtype), TileKind::large);
+    EXPECT_EQ(tile(4096, 11008, dtype, 108, true), TileKind::large);
+    EXPECT_EQ(tile(512, 512, dtype, 1), TileKind::large);
+  }
+}
+
+TEST(CudaProductConfig, CutsAFewRowsIntoSkinnyTiles) {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const std::size_t rows : {1, 2, 16}) EXPECT_EQ(tile(rows, 4096, dtype), TileKind::skinny) << rows;
+}
+
+TEST(CudaProductConfig, GivesEveryMultiprocessorSomethingToDo) {
+  EXPECT_EQ(tile(512, 768, DType::bf16), TileKind::medium);  // 24 large tiles, 96 medium ones
+  EXPECT_EQ(tile(512, 768, DType::bf16, 24), TileKind::large);
+}
+
+// A gated product of m units has 2 m sums.
+TEST(CudaProductConfig, CountsBothSumsOfAGatedUnit) {
+  for (const std::size_t rows : {1, 64, 512, 2048})
+    for (const std::size_t units : {64, 384, 1536, 8192})
+      EXPECT_EQ(tile(rows, units, DType::bf16, 108, true), tile(rows, 2 * units, DType::bf16));
+}
+
+TEST(CudaRowConfig, HoldsARowInAWarpThenInABlockThenNowhere) {
+  const auto device = device_of(108);
+  const auto holder = [&](std::size_t columns, bool wide) {
+    return choose_row_config(1000, columns, wide, device).holder;
+  };
+  for (const bool wide : {false, true}) {
+    const std::size_t most = wide ? 32'768 : 16'384;
+    EXPECT_EQ(holder(1, wide), RowHolder::warp);
+    EXPECT_EQ(holder(1024, wide), RowHolder::warp);
+    EXPECT_EQ(holder(1028, wide), RowHolder::block);
+    EXPECT_EQ(holder(most, wide), RowHolder::block);
+    EXPECT_EQ(holder(most + 4, wide), RowHolder::nobody);
+  }
+}
+
+// What the kernels are compiled for, and enough registers for every column.
+TEST(CudaRowConfig, StaysWithinTheKernelsBounds) {
+  const auto device = device_of(108);
+  for (const std::size_t rows : {1, 107, 108, 1000, 1'000'000})
+    for (const std::size_t columns : {1, 384, 1024, 1028, 4096, 8192, 16'384, 16'388, 32'768, 100'000})
+      for (const bool wide : {false, true}) {
+        const auto config = choose_row_config(rows, columns, wide, device);
+        EXPECT_EQ(config.vector_width, wide ? 4u : 1u);
+        EXPECT_EQ(config.threads % 32, 0u);
+        EXPECT_GE(config.threads, 32u);
+        EXPECT_LE(config.threads, cuda::most_threads(config.holder));
+        if (config.holder == RowHolder::nobody) continue;
+        const std::size_t threads = config.holder == RowHolder::warp ? 32 : config.threads;
+        EXPECT_GE(threads * cuda::held_elements(config.holder, config.vector_width), columns);
+      }
+}
+
+TEST(CudaRowConfig, SpreadsAFewRowsOverTheMultiprocessors) {
+  const auto device = device_of(108);
+  EXPECT_EQ(choose_row_config(33, 384, true, device).threads, 32u);
+  EXPECT_EQ(choose_row_config(100'000, 384, true, device).threads, 256u);
+}
+
+}  // namespace
+}  // namespace lexiscope::testing
