@@ -20,7 +20,7 @@ void launch_variant(const AttentionArgs& args, cudaStream_t stream) {
   const auto planes = static_cast<unsigned>((heads + kHeadsAPlane - 1) / kHeadsAPlane);
   const dim3 blocks(static_cast<unsigned>((queries + kTile.rows() - 1) / kTile.rows()),
                     static_cast<unsigned>(heads < kHeadsAPlane ? heads : kHeadsAPlane), planes);
-  launch("attention", attention_kernel<kTile, Element, kVariant.padding, kVariant.statistics>,
+  launch("attention", attention_kernel<kVariant, Element>,
          {.blocks = blocks, .threads = 32 * kAttentionWarps, .shared_bytes = sizeof(AttentionShared<kTile>)}, stream,
          args);
 }
