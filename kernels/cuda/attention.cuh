@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/cuda/attention_variants.h"
+#include "kernels/cuda/attention_config.h"
 #include "kernels/cuda/instructions.h"
 #include "lexiscope/ops/attention.h"
 
@@ -398,7 +398,7 @@ struct VisibleKeys {
 /// Which keys of a block are padding: one bit a key, the same in all lanes of a warp.
 template <int kKeys, bool kPadding>
 struct PaddingBits {
-  static constexpr int kWords = kPadding ? kKeys / 32 : 1;
+  static constexpr int kWords = kPadding ? (kKeys + 31) / 32 : 1;
   std::uint32_t words[kWords];
 
   __device__ __forceinline__ PaddingBits(VectorView<const std::uint8_t> padding, int first_key) {

@@ -1,22 +1,14 @@
-// Attention on tensor cores: which kernel for which shape and device, and the call that enqueues it.
+// Attention on tensor cores, in bf16 and f16.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstddef>
 
-#include "kernels/cuda/attention_variants.h"
+#include "kernels/cuda/attention_config.h"
 #include "lexiscope/ops/attention.h"
 
 namespace lexiscope::cuda {
-
-struct AttentionConfig {
-  AttentionVariant variant;
-  bool pack;  ///< inputs whose rows do not all begin on 16 bytes are copied first, into the workspace
-};
-
-/// For bf16 or f16, d_k up to kAttentionMaxHeadDim. Throws Error{kUnsupported} where no variant fits the device.
-AttentionConfig choose_attention_config(const AttentionArgs& args, const cudaDeviceProp& device);
 
 /// Bytes that attention() needs; it has to lie on 16 of them.
 std::size_t attention_workspace(const AttentionArgs& args, const AttentionConfig& config);
