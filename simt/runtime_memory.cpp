@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "simt/device_memory.h"
+#include "simt/sanitizers.h"
 
 namespace lexiscope::simt {
 namespace {
@@ -56,6 +57,9 @@ void* DeviceMemory::allocate(std::size_t bytes, Start start) {
   if (span > kRangeBytes - used_) return nullptr;
   protect(address, bytes, true);
   std::memset(pointer_to(address), kPoisonByte, bytes);
+  // Where AddressSanitizer watches kernels, it knows the allocation's ends to the byte.
+  poison(pointer_to(first_page(address)), address - first_page(address));
+  poison(pointer_to(address + bytes), first_page(address) + page_bytes(address, bytes) - (address + bytes));
   if (!open_) protect(address, bytes, false);
   used_ += span;
   blocks_.emplace(address, Block{.bytes = bytes, .live = false, .free_announced = false});
@@ -100,6 +104,7 @@ void DeviceMemory::free_all() {
 void DeviceMemory::release(std::map<std::uintptr_t, Block>::iterator block) {
   const auto [address, freed] = *block;
   if (freed.live) remove_device_allocation(pointer_to(address));
+  unpoison(pointer_to(first_page(address)), page_bytes(address, freed.bytes));
   madvise(pointer_to(first_page(address)), page_bytes(address, freed.bytes), MADV_DONTNEED);
   protect(address, freed.bytes, false);
   usage_.bytes -= freed.bytes;

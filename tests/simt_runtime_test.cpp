@@ -831,6 +831,20 @@ TEST_F(SimtRuntimeTest, TurnsFaultsOfKernelsIntoTheErrorsOfADevice) {
   EXPECT_THAT(last_fault(), HasSubstr("exit_before_barrier_kernel"));
 }
 
+#if defined(LEXISCOPE_WATCHED_BY_ASAN)
+TEST_F(SimtRuntimeTest, TellsAddressSanitizerWhereAllocationsEnd) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  float* const device = device_floats();
+  const auto add = [&](float* values, std::size_t count) {
+    EXPECT_EQ(launch_add(values, count, 1, nullptr), cudaSuccess);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  };
+  add(device, kCount);
+  EXPECT_DEATH(add(device, kCount + 1), "use-after-poison");
+  EXPECT_DEATH(add(device - 1, 1), "use-after-poison");
+}
+#endif
+
 TEST_F(SimtRuntimeTest, DoesNoWorkAfterAFaultButReleasesEverything) {
   const cudaStream_t s = stream();
   const cudaEvent_t e = event();
