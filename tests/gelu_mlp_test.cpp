@@ -84,8 +84,8 @@ struct Problem {
           magnitude += std::abs(term);
         }
         hidden[j] = reference::activate(variant.activation, sum);
-        hidden_bound[j] =
-            slope_bound(variant.activation) * sum_bound(d, magnitude) + activation_bound(variant.activation, hidden[j]);
+        hidden_bound[j] = slope_bound(variant.activation) * sum_bound(d, magnitude, precision) +
+                          activation_bound(variant.activation, hidden[j]);
         hidden_bound[j] += rounding_bound(hidden[j]);
       }
       for (std::size_t i = 0; i < d; ++i) {
@@ -95,7 +95,7 @@ struct Problem {
           carried += std::abs(down[i * m + j]) * hidden_bound[j];
         }
         const double y = want[t * d + i], r = residual_at(t * d + i, variant.residual);
-        const double bound = carried + sum_bound(m, magnitude + carried) + store_bound(y, r);
+        const double bound = carried + sum_bound(m, magnitude + carried, precision) + store_bound(y, r);
         worst = std::max(worst, error_share(got[t * d + i], y, bound));
       }
     }

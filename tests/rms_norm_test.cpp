@@ -62,6 +62,11 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, RmsNorm,
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 65, 127, 129, 500, 768),
                                             ::testing::Values(1.0f, 1e-20f, 1e30f)));
 
+// Rows that a vector's, a warp's or a block's registers no longer hold, of whole vectors and not.
+INSTANTIATE_TEST_SUITE_P(WideRows, RmsNorm,
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(2),
+                                            ::testing::Values(1025, 4096, 16385, 32772), ::testing::Values(1.0f)));
+
 TEST(RmsNormComparison, SeesAPlantedFault) {
   const Problem problem(3, 129, 1);
   const auto want = problem.run(*make_engine("reference"));

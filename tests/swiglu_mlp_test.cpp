@@ -75,7 +75,7 @@ struct Problem {
       sum += term;
       magnitude += std::abs(term);
     }
-    return {sum, sum_bound(d, magnitude)};
+    return {sum, sum_bound(d, magnitude, precision)};
   }
 
   // In bf16 hidden units are rounded, and near a tie the two sides may round apart: by one step, 2^-7 of the unit.
@@ -106,7 +106,7 @@ struct Problem {
         const double r = variant.residual == Residual::none ? 0
                          : variant.residual == Residual::x  ? x[at]
                                                             : residual[at];
-        const double bound = carried + sum_bound(m, magnitude + carried) + store_bound(want[at], r);
+        const double bound = carried + sum_bound(m, magnitude + carried, precision) + store_bound(want[at], r);
         worst = std::max(worst, error_share(got[at], want[at], bound));
       }
     }

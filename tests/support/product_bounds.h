@@ -1,4 +1,4 @@
-// How far an f32 product and the activation behind it may lie from exact arithmetic: the bounds of linear and gelu_mlp.
+// How far a product and the activation behind it may lie from exact arithmetic: the bounds of linear and gelu_mlp.
 #pragma once
 
 #include <cmath>
@@ -10,8 +10,13 @@
 namespace lexiscope::testing {
 
 /// A sum of n products and a bias in any order, with or without fused multiply-adds: n + 1 roundings at most touch a
-/// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms.
-inline double sum_bound(std::size_t n, double magnitude) { return static_cast<double>(n + 2) * kUnitF32 * magnitude; }
+/// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms. In bf16 tensor cores
+/// may be at work: they add eight products and the sum so far at once, cut off at u of the largest (all but itself),
+/// and cut the result off to f32, 2 u: 10 u for each eight terms.
+inline double sum_bound(std::size_t n, double magnitude, DType precision = DType::f32) {
+  const std::size_t roundings = precision == DType::bf16 ? (n + 7) / 8 * 10 : n;
+  return static_cast<double>(roundings + 2) * kUnitF32 * magnitude;
+}
 
 /// What an error of its argument may become behind the activation: the slopes of the GELUs and of SiLU stay below 1.13.
 inline double slope_bound(Activation activation) { return activation == Activation::none ? 1 : 1.13; }
