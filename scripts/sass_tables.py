@@ -1,0 +1,237 @@
+"""The document that scripts/sass_report.py writes: docs/gpu_performance.md."""
+
+import re
+from pathlib import Path
+
+import sass_model
+
+ROOT = Path(__file__).resolve().parent.parent
+ATTENTION = re.compile(r"attention_kernel<AttentionVariant\{AttentionTile\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+), "
+                       r"(\d+)\}, (\w+)>")
+ELEMENTS = {"__nv_bfloat16": "bf16", "__half": "f16"}
+MIX = {"tensor": ("tensor",), "FMA": ("fma", "imad", "double"), "MUFU": ("mufu",),
+       "shared": ("ldmatrix", "shared", "shuffle"), "global": ("global", "copy")}
+# FlashAttention-2's own forward kernels, their machine code under this model; published measurements beside them.
+FLASH_ATTENTION_2 = {("sm_80", 64): (0.64, 0.61), ("sm_80", 128): (0.68, 0.72), ("sm_90", 64): (0.53, 0.52),
+                     ("sm_90", 128): (0.56, 0.59)}
+TARGETS = {"sm_80": (0.82, 0.80), "sm_86": (0.93, 0.90), "sm_89": (0.93, 0.90), "sm_90": (0.76, 0.67), "sm_100": None,
+           "sm_120": (0.93, 0.90)}
+
+OPENING = """# GPU performance
+
+What can be known without a GPU: none has run these kernels yet. They were compiled for six architectures, and their
+machine code was taken apart and put through a model. This page is written by
+
+    scripts/sass_report.py --write
+
+and says what to measure first when there is a device. `scripts/sass_report.py --check` exits 1 where a loop that computes
+spills a register.
+
+## The model
+
+`scripts/sass_model.py` finds a kernel's main loop, the innermost with the most products (or arithmetic), and issues its
+instructions on one modelled multiprocessor: four schedulers, each one instruction a cycle of its warps, in order within
+a warp, as ptxas's own control bits say: stall counts and six scoreboards. Pipes are occupied at the rates below; barriers
+join the warps of a block; as many blocks are there as registers and shared memory allow. The share of peak is the time
+that the tensor pipe (for f32 products the FMA pipe) is occupied, of all. Code beside the main loop is left out.
+"""
+
+RATES_TAIL = """
+Sources. Tensor: published dense peaks with f32 sums (A100 312, A10 125, RTX PRO 6000 503.8 TFLOP/s) over clock and
+multiprocessors; on H100, of wgmma's 989 TFLOP/s the 63 % that mma.sync was measured to reach (Luo et al., arXiv
+2402.13499). That of sm_100 is not known and assumed as sm_90's. FMA, MUFU, integer: the CUDA C++ Programming Guide's table
+of arithmetic instructions. Shared memory: 128 bytes a cycle. Latencies are assumed, near what microbenchmarks of A100 and
+H100 report: {latency}; global to shared memory {copy}. GeForce boards of sm_86, 89 and 120 have half the tensor rate, so
+the rest of a loop has twice the time there.
+
+How far to trust it: put through the same model, FlashAttention-2's machine code comes within 5 points of what was
+published of it. ptxas alone moves a variant by as much.
+"""
+
+MEASURE_FIRST = """## What to measure first
+
+| what | command | expected | if it is not |
+|---|---|---|---|
+| attention, d = 64 and 128, T = 4096, 16 heads, no mask, against the same kernels' share above | `lexiscope-bench --benchmark_filter=attention` under `ncu` (sm__inst_executed_pipe_tensor, sm__warps_active) | the modelled share of the mma.sync peak, within 5 points | the stall reasons say which rate is wrong: math pipe throttle, MIO throttle (shared memory), barrier, long scoreboard (copies later than assumed) |
+| the rate of mma.sync on sm_90 and sm_100 alone: a loop of independent HMMA | a microbenchmark, 8 warps a multiprocessor | 6.35 cycles a quarter on sm_90; sm_100 unknown | every share of these columns scales with it |
+| one stage against two and three at d = 64 and 128 | the variants of kernels/cuda/attention_config.h, forced | as in the table of every kernel | reorder that list: the choice takes the first that fits |
+| T = 128 to 512 with 12 heads: 64 rows a block against 128 | the same | 64 rows ahead while blocks are fewer than two a multiprocessor | move the threshold in choose_attention_config |
+| attention with statistics against without | the same | 1 to 10 points | |
+| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter='norm|drift|convert'` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
+| products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
+"""
+
+
+def share_text(share):
+    return f"{share:.0%}".replace("%", " %")
+
+
+def attention_of(kernel):
+    """(head_dim, row_tiles, keys, stages, query_in_registers, padding, statistics, capability, element) or None."""
+    match = ATTENTION.match(kernel.name)
+    if not match:
+        return None
+    *numbers, in_registers, padding, statistics, capability, element = match.groups()
+    truth = [word == "true" for word in (in_registers, padding, statistics)]
+    return (*map(int, numbers), *truth, int(capability), ELEMENTS[element])
+
+
+def label_of(kernel):
+    """A kernel's name for people."""
+    if (attention := attention_of(kernel)) is None:
+        name = re.sub(r"\b(\d+)u\b", r"\1", kernel.name)
+        for number, holder in enumerate(("warp", "block", "nobody")):
+            name = name.replace(f"(RowHolder){number}", f"row held by {holder}")
+        return name.replace("_kernel", "").replace("> >", ">>")
+    head_dim, row_tiles, keys, stages, in_registers, padding, statistics, capability, element = attention
+    words = [f"attention {element}, d to {head_dim}: {64 * row_tiles} x {keys}", f"{stages} stage{'s'[:stages - 1]}"]
+    words += ["Q in registers"] * in_registers + ["padding"] * padding + ["statistics"] * statistics
+    words += [f"from {capability // 10}.{capability % 10}"] * (capability > 0)
+    return ", ".join(words)
+
+
+def is_taken(kernel):
+    """Whether a device of this architecture may take the kernel: attention's choice wants two blocks a multiprocessor, and
+    some variants are for later devices."""
+    attention = attention_of(kernel)
+    return attention is None or (kernel.blocks >= 2 and int(kernel.arch[3:]) >= attention[7])
+
+
+def order_of_variants():
+    """The tiles of kernels/cuda/attention_config.h in the order in which the choice tries them."""
+    text = (ROOT / "kernels" / "cuda" / "attention_config.h").read_text()
+    rows = re.findall(r"\{\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+)(?:, (\d+))?\}", text)
+    truth = {"true": True, "false": False}
+    return [(*map(int, row[:4]), *(truth[word] for word in row[4:7]), int(row[7] or 0)) for row in rows]
+
+
+def taken_for(kernels, arch, head_dim, statistics):
+    """The bf16 kernel that many unmasked queries of this head size take."""
+    order = order_of_variants()
+    fitting = [kernel for kernel in kernels if kernel.arch == arch and is_taken(kernel)
+               and (attention := attention_of(kernel)) and attention[0] == head_dim and attention[1] == 2
+               and not attention[5] and attention[6] >= statistics and attention[8] == "bf16"]
+    return min(fitting, key=lambda kernel: order.index(attention_of(kernel)[:8]))
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+
+
+def rates_table():
+    pipes = ["tensor", "mufu", "fma", "alu", "imad", "double"]
+    names = ["HMMA.16816", "MUFU", "FMA", "ALU", "IMAD", "f64"]
+    rows = [[arch, *(rates[pipe] for pipe in pipes)] for arch, rates in sass_model.RATES.items()]
+    return "Cycles that one instruction of a warp occupies its pipe in a quarter of a multiprocessor:\n\n" + \
+        table(["", *names], rows)
+
+
+def attention_table(kernels, shares, architectures):
+    rows = []
+    for head_dim in (64, 128):
+        for statistics in (False, True):
+            what = f"d = {head_dim}" + ", with log-sum-exp, entropy and maximum" * statistics
+            cells = [share_text(shares[id(taken_for(kernels, arch, head_dim, statistics))]) for arch in architectures]
+            rows.append([what, *cells])
+    for statistics, what in enumerate(("needed, plain", "needed, with statistics")):
+        rows.append([what, *(share_text(TARGETS[arch][statistics]) if TARGETS[arch] else "" for arch in architectures)])
+    for head_dim in (64, 128):
+        model, measured = {}, {}
+        for (arch, size), (modelled, published) in FLASH_ATTENTION_2.items():
+            if size == head_dim:
+                model[arch] = f"{share_text(modelled)} ({share_text(published)})"
+        rows.append([f"FlashAttention-2, d = {head_dim} (published)", *(model.get(arch, "") for arch in architectures)])
+    return table(["modelled share of the mma.sync peak, bf16, unmasked", *architectures], rows)
+
+
+def by_name(kernels):
+    """{name: {arch: kernel}}, in the order of the names' labels; f16 twins of bf16 kernels left out."""
+    found = {}
+    for kernel in sorted(kernels, key=lambda kernel: (kernel.source, label_of(kernel))):
+        if not (attention_of(kernel) and attention_of(kernel)[8] == "f16"):
+            found.setdefault(kernel.name, {})[kernel.arch] = kernel
+    return found
+
+
+def shares_table(kernels, shares, architectures):
+    rows = []
+    for of_arch in by_name(kernels).values():
+        cells = []
+        for arch in architectures:
+            share = shares.get(id(of_arch[arch]))
+            cells.append("" if share is None else share_text(share) if is_taken(of_arch[arch]) else "(not taken)")
+        if any(cells):
+            some = of_arch[architectures[0]]
+            rows.append([label_of(some), some.peak, *cells])
+    return table(["kernel", "peak", *architectures], rows)
+
+
+def resources_table(kernels, architectures):
+    rows = []
+    for of_arch in by_name(kernels).values():
+        some = of_arch[architectures[0]]
+        cells = [f"{kernel.registers}, {kernel.blocks}, {kernel.occupancy:.0%}".replace("%", " %")
+                 for kernel in (of_arch[arch] for arch in architectures)]
+        rows.append([label_of(some), some.threads, some.shared_bytes, *cells])
+    return table(["kernel", "threads", "shared", *architectures], rows)
+
+
+def mix_table(kernels, arch):
+    rows = []
+    for of_arch in by_name(kernels).values():
+        kernel = of_arch[arch]
+        counts = [kernel.count(*kinds) for kinds in MIX.values()]
+        rows.append([label_of(kernel), "loop" if kernel.loop else "whole", len(kernel.path), *counts,
+                     len(kernel.path) - sum(counts)])
+    return table(["kernel", "", "instructions", *MIX, "other"], rows)
+
+
+def spills_table(kernels, architectures):
+    rows = []
+    for kernel in sorted(kernels, key=lambda kernel: (architectures.index(kernel.arch), label_of(kernel))):
+        if kernel.spill_stores or kernel.spill_loads:
+            where = f"{kernel.spills_in_loops} instructions in loops" if kernel.spills_in_loops else "outside loops"
+            rows.append([kernel.arch, label_of(kernel), kernel.spill_stores, kernel.spill_loads, where,
+                         "yes" if is_taken(kernel) else "no"])
+    return table(["", "kernel", "bytes stored", "bytes loaded", "where", "taken there"], rows) if rows else "None.\n"
+
+
+# What a row kernel has to move: arrays read and written once, and the elements of a row that a thread holds.
+ROW_KERNELS = {"layer_norm": (("x", "residual", "gain", "bias"), ("y",)), "rms_norm": (("x", "gain"), ("y",))}
+
+
+def traffic_table(kernels, arch):
+    rows = []
+    for kernel in sorted(kernels, key=label_of):
+        match = re.match(r"(\w+)_kernel<(\d)u, \(RowHolder\)([01])>", kernel.name)
+        if kernel.arch != arch or not match or match[1] not in ROW_KERNELS:
+            continue
+        width, held = int(match[2]), 64 if match[3] == "1" and match[2] == "4" else 32
+        reads, writes = ROW_KERNELS[match[1]]
+        per_array = held // width
+        text = lambda widths: ", ".join(f"{count} x {8 * size} bit" for size, count in sorted(widths.items()))
+        rows.append([label_of(kernel), f"{per_array * len(reads)} x {32 * width} bit ({', '.join(reads)})",
+                     text(kernel.accesses("LDG")), f"{per_array * len(writes)} x {32 * width} bit ({', '.join(writes)})",
+                     text(kernel.accesses("STG"))])
+    return table(["kernel", "loads by the formula", "in the machine code", "stores by the formula", "in the machine code"],
+                 rows)
+
+
+def write_document(path, kernels, shares):
+    architectures = list(dict.fromkeys(kernel.arch for kernel in kernels))
+    latency = ", ".join(f"{kind} {cycles}" for kind, cycles in sass_model.LATENCY.items())
+    parts = [
+        OPENING, rates_table(), RATES_TAIL.format(latency=latency, copy=sass_model.COPY_LATENCY),
+        "## Attention\n\n", attention_table(kernels, shares, architectures),
+        "\nf16 runs the same loops as bf16. The causal mask does not change them: blocks of keys that need a mask are "
+        "computed\nfirst, in a loop of their own. The position of the maximum belongs to a second pass.\n\n",
+        MEASURE_FIRST, "\n## Every kernel\n\nModelled share of the peak of its main loop, where that is arithmetic:\n\n",
+        shares_table(kernels, shares, architectures),
+        "\nRegisters, blocks a multiprocessor, and the share of its threads that they are:\n\n",
+        resources_table(kernels, architectures), "\nInstructions of the main loop on sm_90 as it usually runs:\n\n",
+        mix_table(kernels, "sm_90"), "\n## Spilled registers\n\n", spills_table(kernels, architectures),
+        "\n## LayerNorm and RMSNorm\n\nLoads and stores of one thread that holds its share of a row, on sm_90. Where the "
+        "machine code has more loads, x is loaded\nin two branches, with a residual and without, of which one "
+        "runs:\n\n", traffic_table(kernels, "sm_90")]
+    path.write_text("".join(parts))
