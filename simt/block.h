@@ -66,6 +66,9 @@ struct Thread {
   unsigned lane() const { return number % kWarpSize; }
 };
 
+/// From here on, what the running thread does is the emulator's: it is on its way to a fault.
+void leave_kernel();
+
 class Block {
  public:
   Block();
@@ -100,9 +103,15 @@ class Block {
 
   [[noreturn]] void fail_misaligned(std::uintptr_t address, std::size_t alignment, const char* file, int line);
 
-  /// Ends the block: the running thread is never resumed.
-  [[noreturn]] void fail(FaultKind kind, const std::string& message, SourceLine line = {},
-                         const void* program_counter = nullptr);
+  /// Ends the block: the running thread is never resumed, so whatever it holds is lost. Hence `describe`, which makes
+  /// the message, and has let go of everything when the thread is left.
+  template <typename Describe>
+  [[noreturn]] void fail(FaultKind kind, const Describe& describe, SourceLine line = {},
+                         const void* program_counter = nullptr) {
+    leave_kernel();
+    fault_.emplace(FaultRecord{kind, describe(), line, program_counter, running_->index});
+    abandon();
+  }
 
   Thread& running() { return *running_; }
   const GridLaunch& launch() const { return *launch_; }
@@ -154,8 +163,10 @@ class Block {
   void check_global(std::uintptr_t address, std::size_t bytes, Access access, SourceLine line,
                     const void* program_counter);
   void forget_stamps_if(bool wrapped);
-  [[noreturn]] void fail_access(const Finding& finding, Access access, const std::string& what, SourceLine line,
+  template <typename What>
+  [[noreturn]] void fail_access(const Finding& finding, Access access, const What& what, SourceLine line,
                                 const void* program_counter);
+  [[noreturn]] void abandon();
   bool in_arena(std::uintptr_t address) const {
     return address - reinterpret_cast<std::uintptr_t>(arena_) < kArenaBytes;
   }
@@ -164,6 +175,8 @@ class Block {
 
   // Shared memory lies inside an arena that is larger than any architecture's, so that addresses somewhat before its
   // beginning or past its end are known for what they are.
+  static constexpr unsigned kSharedAlignment = 1024;
+  static constexpr int kPoison = 0xff;  // NaN in every floating-point type
   static constexpr std::size_t kArenaBytes = 512 * 1024, kSharedOffset = 128 * 1024, kMaxSharedBytes = 256 * 1024;
 
   const GridLaunch* launch_ = nullptr;
@@ -200,6 +213,11 @@ class Block {
   // Where threads meet, for ThreadSanitizer.
   char tsan_begin_ = 0, tsan_end_ = 0, tsan_barrier_[2] = {}, tsan_warp_[kMaxWarps][2] = {}, tsan_named_[16][2] = {};
 };
+
+/// Thread `number` of a block, x fastest.
+inline uint3 position_of(unsigned number, dim3 block) {
+  return {number % block.x, number / block.x % block.y, number / (block.x * block.y)};
+}
 
 /// The block that this OS thread runs; throws std::logic_error that names `function` where it runs none.
 Block& running_block(const char* function);

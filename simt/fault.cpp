@@ -2,15 +2,9 @@
 
 #include <utility>
 
+#include "simt/text.h"
+
 namespace lexiscope::simt {
-namespace {
-
-std::string text_of(uint3 index) {
-  return "(" + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) + ")";
-}
-
-}  // namespace
-
 const char* name_of(FaultKind kind) {
   switch (kind) {
     case FaultKind::kInvalidLaunch:

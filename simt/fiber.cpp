@@ -11,6 +11,12 @@
 #endif
 #if defined(LEXISCOPE_SIMT_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 namespace lexiscope::simt {
@@ -41,11 +47,15 @@ constexpr std::size_t kGuardBytes = 4096;
 constexpr std::size_t kSavedRegisters = 6;
 #endif
 
+#if defined(LEXISCOPE_SIMT_TSAN)
+thread_local Fiber* running_fiber = nullptr;
+#endif
+
 }  // namespace
 
 void prepare_fiber(Fiber& fiber, std::size_t reserved, void (*entry)()) {
 #if defined(LEXISCOPE_SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, fiber.stack_bytes);  // frames of an abandoned computation
+  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, fiber.stack_bytes);  // frames that nobody returned from
 #endif
   const std::size_t usable = (fiber.stack_bytes - reserved) & ~std::size_t{15};
 #if defined(__x86_64__)
@@ -78,6 +88,7 @@ void adopt_os_thread([[maybe_unused]] Fiber& fiber) {
 #endif
 #if defined(LEXISCOPE_SIMT_TSAN)
   fiber.sanitizer_fiber = __tsan_get_current_fiber();
+  running_fiber = nullptr;
 #endif
 }
 
@@ -86,6 +97,7 @@ void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool from_is_done) {
   __sanitizer_start_switch_fiber(from_is_done ? nullptr : &from.fake_stack, to.known_stack, to.known_stack_bytes);
 #endif
 #if defined(LEXISCOPE_SIMT_TSAN)
+  running_fiber = &to;
   __tsan_switch_to_fiber(to.sanitizer_fiber, __tsan_switch_to_fiber_no_sync);
 #endif
 #if defined(__x86_64__)
@@ -110,9 +122,34 @@ void finish_first_switch([[maybe_unused]] Fiber& main) {
 #endif
 }
 
-void release_fiber([[maybe_unused]] Fiber& fiber) {
+void ignore_accesses_begin() {
 #if defined(LEXISCOPE_SIMT_TSAN)
-  if (fiber.sanitizer_fiber != nullptr) __tsan_destroy_fiber(fiber.sanitizer_fiber);
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  if (running_fiber != nullptr) ++running_fiber->ignores;
+#endif
+}
+
+void ignore_accesses_end() {
+#if defined(LEXISCOPE_SIMT_TSAN)
+  if (running_fiber != nullptr) --running_fiber->ignores;
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+}
+
+void release_fiber([[maybe_unused]] Fiber& fiber, [[maybe_unused]] void* meeting) {
+#if defined(LEXISCOPE_SIMT_TSAN)
+  if (fiber.sanitizer_fiber == nullptr) return;
+  void* const here = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(fiber.sanitizer_fiber, __tsan_switch_to_fiber_no_sync);
+  for (; fiber.ignores > 0; --fiber.ignores) {  // of a computation that was abandoned
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  }
+  __tsan_release(meeting);
+  __tsan_switch_to_fiber(here, __tsan_switch_to_fiber_no_sync);
+  __tsan_destroy_fiber(fiber.sanitizer_fiber);
   fiber.sanitizer_fiber = nullptr;
 #endif
 }

@@ -4,21 +4,7 @@
 
 #include <cstddef>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEXISCOPE_SIMT_ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define LEXISCOPE_SIMT_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define LEXISCOPE_SIMT_ASAN 1
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define LEXISCOPE_SIMT_TSAN 1
-#endif
-
+// LEXISCOPE_SIMT_ASAN and LEXISCOPE_SIMT_TSAN: the build's sanitizer, which not all of simt/ is compiled with.
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -41,6 +27,7 @@ struct Fiber {
 #endif
 #if defined(LEXISCOPE_SIMT_TSAN)
   void* sanitizer_fiber = nullptr;
+  unsigned ignores = 0;  // of accesses, that have begun and not ended
 #endif
 };
 
@@ -57,8 +44,13 @@ void switch_fiber(Fiber& from, Fiber& to, bool from_is_done);
 /// The first thing `entry` does. `main` is the OS thread's fiber.
 void finish_first_switch(Fiber& main);
 
-/// Lets go of what the sanitizers hold for the fiber.
-void release_fiber(Fiber& fiber);
+/// Lets go of what the sanitizers hold for the fiber, wherever it stands. What it did so far happens before an acquire
+/// of `meeting` (simt/sanitizers.h).
+void release_fiber(Fiber& fiber, void* meeting);
+
+/// What the running fiber reads and writes from here on is not looked at by ThreadSanitizer, until as many ends follow.
+void ignore_accesses_begin();
+void ignore_accesses_end();
 
 /// Stacks for many fibers, each with an inaccessible page below it.
 class FiberStacks {

@@ -12,10 +12,6 @@
 #if defined(LEXISCOPE_SIMT_TSAN)
 #include <sanitizer/tsan_interface.h>
 extern "C" {
-void AnnotateIgnoreReadsBegin(const char* file, int line);
-void AnnotateIgnoreReadsEnd(const char* file, int line);
-void AnnotateIgnoreWritesBegin(const char* file, int line);
-void AnnotateIgnoreWritesEnd(const char* file, int line);
 void __tsan_read_range(void* address, unsigned long size);
 void __tsan_write_range(void* address, unsigned long size);
 }
@@ -32,21 +28,6 @@ inline void poison([[maybe_unused]] void* begin, [[maybe_unused]] std::size_t by
 inline void unpoison([[maybe_unused]] void* begin, [[maybe_unused]] std::size_t bytes) {
 #if defined(LEXISCOPE_SIMT_ASAN)
   ASAN_UNPOISON_MEMORY_REGION(begin, bytes);
-#endif
-}
-
-/// What the emulator itself reads and writes is no CUDA thread's access.
-inline void ignore_accesses_begin() {
-#if defined(LEXISCOPE_SIMT_TSAN)
-  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
-#endif
-}
-
-inline void ignore_accesses_end() {
-#if defined(LEXISCOPE_SIMT_TSAN)
-  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 #endif
 }
 

@@ -131,20 +131,25 @@ T reduce_in_warp(std::uint32_t mask, T value, Reduction operation, SourceLine li
 std::uint64_t shuffle(std::uint32_t mask, std::uint64_t value, Shuffle mode, int operand, int width, SourceLine line) {
   Block& block = running_block(name_of(mode));
   if (width < 1 || width > 32 || (width & (width - 1)) != 0) {
-    const InsideEmulator inside;
-    block.fail(FaultKind::kDivergentWarp,
-               std::string(name_of(mode)) + ": width " + std::to_string(width) + " is no power of two up to 32", line);
+    block.fail(
+        FaultKind::kDivergentWarp,
+        [&] {
+          return std::string(name_of(mode)) + ": width " + std::to_string(width) + " is no power of two up to 32";
+        },
+        line);
   }
   ShuffleExchange exchange;
   exchange.value = value;
   exchange.source = source_of(mode, block.running().lane(), operand, width);
   block.warp_operation(mask, do_shuffle, &exchange, name_of(mode), line);
   if (!exchange.source_takes_part) {
-    const InsideEmulator inside;
-    block.fail(FaultKind::kInactiveLane,
-               std::string(name_of(mode)) + " reads from lane " + std::to_string(exchange.source) +
-                   ", which is not in the mask",
-               line);
+    block.fail(
+        FaultKind::kInactiveLane,
+        [&] {
+          return std::string(name_of(mode)) + " reads from lane " + std::to_string(exchange.source) +
+                 ", which is not in the mask";
+        },
+        line);
   }
   return exchange.value;
 }

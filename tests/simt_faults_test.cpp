@@ -1,6 +1,8 @@
 // Kernels that are wrong, each in one way, and the fault that the emulator must name: kind, kernel, block, thread and
 // line. Where another sanitizer watches the kernels' own loads and stores, what it finds in our stead is tested at the
 // end.
+#include <cmath>
+#include <cstdlib>
 #include <string>
 
 #include "kernels/cuda/instructions.h"
@@ -234,7 +236,7 @@ struct Row {
   float values[128];
 };
 
-constexpr int kUnwrittenLine = __LINE__ + 5;
+[[maybe_unused]] constexpr int kUnwrittenLine = __LINE__ + 5;
 __global__ void read_what_nobody_wrote(float* out) {
   auto& shared = shared_memory<Row>();
   if (threadIdx.x != 7) shared.values[threadIdx.x] = 1;
@@ -242,7 +244,7 @@ __global__ void read_what_nobody_wrote(float* out) {
   out[threadIdx.x] = shared.values[threadIdx.x];
 }
 
-constexpr int kNoWaitLine = __LINE__ + 6;
+[[maybe_unused]] constexpr int kNoWaitLine = __LINE__ + 6;
 __global__ void read_before_the_copy_arrives(const float* in, float* out) {
   auto& shared = shared_memory<Row>();
   cuda::cp_async_16(cuda::shared_address(shared.values + 4 * threadIdx.x), in + 4 * threadIdx.x);
@@ -521,6 +523,57 @@ TEST_P(Faults, AtomicAndPlainWriteRace) {
   run_kernel(add_and_write, {}, out.data(), true);
   EXPECT_EQ(out[0], 32);
   EXPECT_EQ(fault_of([&] { run_kernel(add_and_write, {}, out.data(), false); }).kind(), FaultKind::kRace);
+}
+
+#else
+
+// What was never written, or has not arrived, is NaN.
+TEST_P(Faults, NanStandsForWhatIsNotThere) {
+  DeviceVector<float> in(128), out(32);
+  run_kernel(read_what_nobody_wrote, {.shared_bytes = sizeof(Row)}, out.data());
+  for (unsigned i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(out[i]), i == 7);
+  run_kernel(read_before_the_copy_arrives, {.shared_bytes = sizeof(Row)}, in.data(), out.data());
+  EXPECT_TRUE(std::isnan(out[0]));
+}
+
+#endif
+
+#if defined(LEXISCOPE_WATCHED_BY_ASAN)
+
+__global__ void overrun(float* out, int by) {
+  auto& shared = shared_memory<Row>();
+  shared.values[static_cast<int>(threadIdx.x) + by] = 1;
+  out[static_cast<int>(threadIdx.x) + by] = 1;
+}
+
+TEST(UnderAddressSanitizer, AccessesOutOfBoundsAreSeen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  DeviceVector<float> large(128), small(32);
+  run_kernel(overrun, {.shared_bytes = sizeof(Row)}, large.data(), 96);
+  EXPECT_DEATH(run_kernel(overrun, {.shared_bytes = sizeof(Row)}, large.data(), 97), "use-after-poison");
+  EXPECT_DEATH(run_kernel(overrun, {.shared_bytes = sizeof(Row)}, large.data(), -1), "use-after-poison");
+  EXPECT_DEATH(run_kernel(overrun, {.shared_bytes = sizeof(Row)}, small.data(), 1), "heap-buffer-overflow");
+}
+
+#elif defined(LEXISCOPE_WATCHED_BY_TSAN)
+
+__global__ void read_a_neighbours_value(const float* in, float* out, bool barrier) {
+  auto& shared = shared_memory<Row>();
+  shared.values[threadIdx.x] = in[threadIdx.x];
+  if (barrier) __syncthreads();
+  out[threadIdx.x] = shared.values[(threadIdx.x + 1) % blockDim.x];
+}
+
+// A CUDA thread is a thread to the sanitizer too: it needs no unlucky schedule to see that a barrier is missing.
+TEST(UnderThreadSanitizer, MissingBarriersAreSeen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  DeviceVector<float> in(64), out(64);
+  const auto run_and_exit = [&](bool barrier) {
+    run_kernel(read_a_neighbours_value, {.threads = 64, .shared_bytes = sizeof(Row)}, in.data(), out.data(), barrier);
+    std::exit(0);  // 66 where the sanitizer has something to say
+  };
+  EXPECT_EXIT(run_and_exit(true), ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(run_and_exit(false), ::testing::ExitedWithCode(66), "data race.*\n.*read_a_neighbours_value");
 }
 
 #endif
