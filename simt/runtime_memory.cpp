@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::size_t kRangeBytes = std::size_t{256} << 30;  // of addresses alone: nothing lies behind them at first
 constexpr std::size_t kPageBytes = 4096;
+// To close and open memory costs about a microsecond a page, for each time that the host waits.
+constexpr std::size_t kClosedBytes = std::size_t{1} << 20;
 // cudaMalloc promises this alignment and no more, so no allocation has more.
 constexpr std::size_t kAlignment = 256;
 
@@ -52,15 +54,16 @@ void* DeviceMemory::allocate(std::size_t bytes, Start start) {
   if (bytes > usage_.limit || usage_.bytes > usage_.limit - bytes) return nullptr;
   if (blocks_.empty() && used_ > kRangeBytes / 2) used_ = 0;
   const std::uintptr_t address = base_ + used_ + kAlignment;
-  // A page that is never accessible lies between any two allocations.
+  // A page lies between any two allocations: what runs off one does not land in the next.
   const std::size_t span = page_bytes(address, bytes) + kPageBytes;
   if (span > kRangeBytes - used_) return nullptr;
   protect(address, bytes, true);
+  unpoison(pointer_to(address), bytes);
   std::memset(pointer_to(address), kPoisonByte, bytes);
   // Where AddressSanitizer watches kernels, it knows the allocation's ends to the byte.
   poison(pointer_to(first_page(address)), address - first_page(address));
   poison(pointer_to(address + bytes), first_page(address) + page_bytes(address, bytes) - (address + bytes));
-  if (!open_) protect(address, bytes, false);
+  if (!accessible_) protect(address, bytes, false);
   used_ += span;
   blocks_.emplace(address, Block{.bytes = bytes, .live = false, .free_announced = false});
   if (start == Start::kLive) make_live_locked(address);
@@ -104,7 +107,7 @@ void DeviceMemory::free_all() {
 void DeviceMemory::release(std::map<std::uintptr_t, Block>::iterator block) {
   const auto [address, freed] = *block;
   if (freed.live) remove_device_allocation(pointer_to(address));
-  unpoison(pointer_to(first_page(address)), page_bytes(address, freed.bytes));
+  poison(pointer_to(first_page(address)), page_bytes(address, freed.bytes));
   madvise(pointer_to(first_page(address)), page_bytes(address, freed.bytes), MADV_DONTNEED);
   protect(address, freed.bytes, false);
   usage_.bytes -= freed.bytes;
@@ -140,14 +143,16 @@ bool DeviceMemory::live(const void* pointer, std::size_t bytes) const {
 
 void DeviceMemory::open() {
   const std::lock_guard lock(mutex_);
-  open_ = true;
-  for (const auto& [address, block] : blocks_) protect(address, block.bytes, true);
+  if (accessible_) return;
+  if (used_ > 0) protect(base_, used_, true);
+  accessible_ = true;
 }
 
 void DeviceMemory::close() {
   const std::lock_guard lock(mutex_);
-  open_ = false;
+  if (usage_.bytes > kClosedBytes) return;
   if (used_ > 0) protect(base_, used_, false);
+  accessible_ = false;
 }
 
 void DeviceMemory::set_limit(std::size_t bytes) {

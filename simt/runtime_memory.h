@@ -33,7 +33,7 @@ class DeviceMemory {
   bool live(const void* pointer, std::size_t bytes) const;
 
   void open();   ///< operations execute: the host's threads may read and write
-  void close();  ///< they do not: whoever touches device memory crashes
+  void close();  ///< they do not: whoever touches device memory crashes, while there is little of it
 
   void set_limit(std::size_t bytes);
   struct Usage {
@@ -56,7 +56,7 @@ class DeviceMemory {
   mutable std::mutex mutex_;
   std::uintptr_t base_;
   std::size_t used_ = 0;  ///< of the range: addresses are not used again while anything is allocated
-  bool open_ = false;
+  bool accessible_ = false;
   std::map<std::uintptr_t, Block> blocks_;
   Usage usage_{};
 };
