@@ -79,36 +79,68 @@ struct Expected {
   }
 };
 
+// Whether an engine multiplies this type on tensor cores, as mma.sync does.
+bool uses_tensor_cores(const std::string& engine, DType dtype) {
+  return engine.starts_with("cuda") && dtype != DType::f32;
+}
+
+// Whether an engine has attention in this type.
+bool takes(const std::string& engine, DType dtype) { return dtype != DType::f16 || engine.starts_with("cuda"); }
+
 // Bounds, in u = 2^-24. A score is a chain of d fused products, (d + 1) u A with the scale's rounding. The exponent
 // rounds once more, at most 2 A + 6 wide (a reference may lie 8 binary orders below the maximum, 5.6 in nats); 2^x is
 // good to 4 u. Raised references add their differences' rounding, 2 A u over all, and 5 u each, of which there are at
 // most 1 + 2 A / 5.5. So a weight is off by
 //   weight = u ((d + 7) A + 15)
 // of itself. Sums run over tiles of at most 96 keys and then over the tiles: n additions. Numerator and denominator
-// are each off by weight + n u; dividing, and rounding what is wanted, 4 u more. In bf16 the weights of the numerator
-// are rounded besides.
+// are each off by weight + n u; dividing, and rounding what is wanted, 4 u more. In 16-bit types the weights of the
+// numerator are rounded besides; in f16 those below 2^-14 of a reference's, which the sum of all is not below, to
+// multiples of 2^-24.
+//
+// On tensor cores a step of mma adds 8 exact products to a sum and is off by 10 u of their absolute terms
+// (docs/numerics.md), so that a chain of n has 5/4 (n + 7) roundings' worth. The exponent is a fused (s - reference) c:
+// the factor c is off by 2 u, the product reference c by u A, all of it by u (2 A + 6); references that are raised add
+// 2 u of their differences and 5 u each. That makes
+//   weight = u ((5/4 (d + 7) + 13) A + 26).
+// A lane sums every fourth pair of keys: T / 4 + 3 additions for the denominator and for the entropy's mean.
 struct Bounds {
   const Problem& problem;
   const Expected& expected;
+  bool tensor_cores = false;
 
-  double additions() const {
-    const double keys = static_cast<double>(problem.shape.keys);
-    return std::min(keys, 96.0) + keys / 96 + 2;
-  }
+  double keys() const { return static_cast<double>(problem.shape.keys); }
+  double depth() const { return static_cast<double>(problem.shape.d); }
+  static double mma_additions(double count) { return 5.0 / 4 * (count + 7); }
+  double row_additions() const { return tensor_cores ? keys() / 4 + 3 : std::min(keys(), 96.0) + keys() / 96 + 2; }
+  double value_additions() const { return tensor_cores ? mma_additions(keys()) : row_additions(); }
+
   double spread(std::size_t row) const { return std::max(0.0f, expected.absolute_scores[row]); }
   double weight(std::size_t row) const {
-    return kUnitF32 * ((static_cast<double>(problem.shape.d) + 7) * spread(row) + 15);
+    return kUnitF32 *
+           (tensor_cores ? (mma_additions(depth()) + 13) * spread(row) + 26 : (depth() + 7) * spread(row) + 15);
   }
-  double sum(std::size_t row) const { return weight(row) + additions() * kUnitF32; }
+  double sum(std::size_t row) const { return weight(row) + row_additions() * kUnitF32; }
 
   double out(std::size_t row, std::size_t c) const {
-    const double rounding = problem.dtype == DType::bf16 ? kUnitBf16 : 0;
-    return (rounding + 2 * sum(row) + 4 * kUnitF32) * expected.absolute_values[row * problem.shape.d + c];
+    const double rounding = problem.dtype == DType::bf16 ? kUnitBf16 : problem.dtype == DType::f16 ? kUnitF16 : 0;
+    const double values = weight(row) + value_additions() * kUnitF32;
+    return (rounding + values + sum(row) + 4 * kUnitF32) * expected.absolute_values[row * problem.shape.d + c] +
+           (problem.dtype == DType::f16 ? 0x1p-25 * column_sum(row, c) : 0);
+  }
+  // sum_j |v_jc|
+  double column_sum(std::size_t row, std::size_t c) const {
+    const auto& [queries, tokens, d, heads, key_heads] = problem.shape;
+    const std::size_t group = row / queries / (heads / key_heads);
+    double total = 0;
+    for (std::size_t j = 0; j < tokens; ++j) total += std::abs(problem.value[(group * tokens + j) * d + c]);
+    return total;
   }
   double log_sum_exp(std::size_t row) const {
     return sum(row) + 2 * kUnitF32 * std::abs(expected.want.log_sum_exp[row]);
   }
-  double maximum(std::size_t row) const { return kUnitF32 * (static_cast<double>(problem.shape.d) + 3) * spread(row); }
+  double maximum(std::size_t row) const {
+    return kUnitF32 * (tensor_cores ? mma_additions(depth()) + 2 : depth() + 3) * spread(row);
+  }
   // entropy = log(sum) - mean x: the mean's weights are off by 2 sum, its x, at most X wide on average, by weight.
   double entropy(std::size_t row) const {
     const Result& want = expected.want;
@@ -128,8 +160,9 @@ double argmax_share(const Problem& problem, const Bounds& bounds, const Result& 
 }
 
 // The largest error as a share of its bound, over the output and every statistic.
-double worst_share(const Problem& problem, const Expected& expected, const Result& got) {
-  const Bounds bounds{problem, expected};
+double worst_share(const Problem& problem, const Expected& expected, const Result& got,
+                   const std::string& engine = "cpu") {
+  const Bounds bounds{problem, expected, uses_tensor_cores(engine, problem.dtype)};
   const Result& want = expected.want;
   const std::size_t d = problem.shape.d;
   double worst = 0;
@@ -158,7 +191,7 @@ TEST_P(Attention, AgreesWithTheReference) {
   const auto& [engine, shape, dtype, masks] = GetParam();
   const Problem problem(shape, dtype, masks.first, masks.second);
   const Expected& expected = expected_of({shape, dtype, masks}, problem);
-  EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(engine, 1))), 1.0);
+  EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(engine, 1)), engine), 1.0);
 }
 
 std::vector<Shape> token_shapes() {
@@ -194,7 +227,8 @@ class AttentionOn : public ::testing::TestWithParam<std::string> {
  protected:
   void expect_agreement(const Problem& problem) {
     const Expected expected(problem);
-    EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(GetParam(), 1))), 1.0) << problem.shape;
+    EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(GetParam(), 1)), GetParam()), 1.0)
+        << problem.shape;
   }
 };
 INSTANTIATE_TEST_SUITE_P(Engines, AttentionOn, kEngines);
@@ -327,8 +361,11 @@ TEST_P(AttentionOn, GivesTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
-// Unfused attention with the same products: f32 scores and softmax, weights rounded to bf16, f32 sums.
-std::vector<float> unfused_bf16(const Problem& problem) {
+// Unfused attention with the same products: f32 scores and softmax, weights rounded to the problem's type, f32 sums.
+std::vector<float> unfused(const Problem& problem) {
+  const auto rounded = [&](float x) {
+    return problem.dtype == DType::f16 ? from_f16(to_f16(x)) : from_bf16(to_bf16(x));
+  };
   const auto [queries, keys, d, heads, key_heads] = problem.shape;
   std::vector<float> out(heads * queries * d), weights(keys);
   for (std::size_t row = 0; row < heads * queries; ++row) {
@@ -343,7 +380,7 @@ std::vector<float> unfused_bf16(const Problem& problem) {
     for (float& weight : weights) sum += weight = std::exp(weight - maximum);
     for (std::size_t j = 0; j < keys; ++j)
       for (std::size_t c = 0; c < d; ++c)
-        out[row * d + c] += from_bf16(to_bf16(weights[j] / sum)) * problem.value[(group * keys + j) * d + c];
+        out[row * d + c] += rounded(weights[j] / sum) * problem.value[(group * keys + j) * d + c];
   }
   return out;
 }
@@ -354,13 +391,31 @@ double worst_error(const std::vector<float>& got, const std::vector<float>& want
   return worst;
 }
 
-TEST_P(AttentionOn, ErrsAtMostTwiceAsMuchAsUnfusedBf16) {
-  for (const AttentionMask mask : {AttentionMask::none, AttentionMask::causal}) {
-    const Problem problem({129, 500, 64}, DType::bf16, mask);
-    const auto want = run(problem, *make_engine("reference")).out;
-    const auto got = run(problem, *make_test_engine(GetParam(), 1)).out;
-    EXPECT_LE(worst_error(got, want), 2 * worst_error(unfused_bf16(problem), want));
+TEST_P(AttentionOn, ErrsAtMostTwiceAsMuchAsUnfusedInItsType) {
+  for (const DType dtype : {DType::bf16, DType::f16})
+    for (const AttentionMask mask : {AttentionMask::none, AttentionMask::causal}) {
+      if (!takes(GetParam(), dtype)) continue;
+      const Problem problem({129, 500, 64}, dtype, mask);
+      const auto want = run(problem, *make_engine("reference")).out;
+      const auto got = run(problem, *make_test_engine(GetParam(), 1)).out;
+      EXPECT_LE(worst_error(got, want), 2 * worst_error(unfused(problem), want)) << name_of(dtype);
+    }
+}
+
+// f16 weights far below the row's largest are subnormal or 0.
+TEST_P(AttentionOn, TakesF16OrSaysThatItDoesNot) {
+  if (!takes(GetParam(), DType::f16)) {
+    EXPECT_THROW(run(Problem({1, 1, 1}, DType::f16), *make_test_engine(GetParam(), 1)), Error);
+    return;
   }
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2}, Shape{5, 67, 129}})
+    for (const auto& [mask, padding] :
+         {Masks(AttentionMask::none, Padding::none), Masks(AttentionMask::causal, Padding::scattered)}) {
+      Problem problem(shape, DType::f16, mask, padding);
+      expect_agreement(problem);
+      problem.scale *= 8;
+      expect_agreement(problem);
+    }
 }
 
 TEST(AttentionComparison, SeesPlantedFaults) {

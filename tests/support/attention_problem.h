@@ -12,6 +12,7 @@
 #include "lexiscope/ops/attention.h"
 #include "tests/support/bf16.h"
 #include "tests/support/compare.h"
+#include "tests/support/f16.h"
 
 namespace lexiscope::testing {
 
@@ -30,7 +31,7 @@ inline std::ostream& operator<<(std::ostream& stream, const Shape& shape) {
                 << " keys, d " << shape.d;
 }
 
-// Inputs for one call, dense; bf16 values are rounded in `query`, `key` and `value` too.
+// Inputs for one call, dense; bf16 and f16 values are rounded in `query`, `key` and `value` too.
 struct Problem {
   Shape shape;
   DType dtype;
@@ -53,8 +54,10 @@ struct Problem {
   }
 
   void round_to_type() {
-    if (dtype != DType::bf16) return;
-    for (auto* values : {&query, &key, &value}) round_to_bf16(*values);
+    for (auto* values : {&query, &key, &value}) {
+      if (dtype == DType::bf16) round_to_bf16(*values);
+      if (dtype == DType::f16) round_to_f16(*values);
+    }
   }
   bool is_visible(std::size_t query_index, std::size_t key_index) const {
     if (!padding.empty() && padding[key_index] == 0) return false;
@@ -70,14 +73,14 @@ inline double score(const Problem& problem, std::size_t row, std::size_t key) {
   return problem.scale * std::inner_product(q, q + d, k, 0.0, std::plus<>(), [](double x, double y) { return x * y; });
 }
 
-/// The heads of `values` as the problem's type has them; `room` keeps what bf16 needs and has to outlive the view.
+/// The heads of `values` as the problem's type has them; `room` keeps what 16 bits need and has to outlive the view.
 inline ConstTensorView heads_view(const Problem& problem, const std::vector<float>& values, std::size_t heads,
                                   std::size_t tokens, std::vector<std::uint16_t>& room) {
   const std::size_t extents[] = {heads, tokens, problem.shape.d};
   if (problem.dtype == DType::f32) return dense_view<const void>(values.data(), DType::f32, extents);
   room.clear();
-  for (const float x : values) room.push_back(to_bf16(x));
-  return dense_view<const void>(room.data(), DType::bf16, extents);
+  for (const float x : values) room.push_back(problem.dtype == DType::f16 ? to_f16(x) : to_bf16(x));
+  return dense_view<const void>(room.data(), problem.dtype, extents);
 }
 
 using Masks = std::pair<AttentionMask, Padding>;

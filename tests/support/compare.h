@@ -11,6 +11,7 @@ namespace lexiscope::testing {
 
 inline constexpr double kUnitF32 = 0x1p-24;  ///< unit roundoff of f32
 inline constexpr double kUnitBf16 = 0x1p-8;  ///< unit roundoff of bf16
+inline constexpr double kUnitF16 = 0x1p-11;  ///< unit roundoff of f16
 inline constexpr double kUnitF64 = 0x1p-53;  ///< unit roundoff of f64
 
 /// |got - want| / bound; 0 where both are equal (infinities too), infinite where one alone is NaN or the bound is 0.
