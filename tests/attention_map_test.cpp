@@ -16,6 +16,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/engines.h"
 #include "tests/support/errors.h"
+#include "tests/support/product_bounds.h"
 
 namespace lexiscope::testing {
 namespace {
@@ -100,10 +101,10 @@ Observed observe(const Problem& problem, const std::vector<float>& log_sum_exp, 
 
 // The dense map in double, a_ij = exp(s_ij - log_sum_exp_i), and how far an engine's weights may be off.
 //
-// In u = 2^-24: a score is a chain of d products and a scale, (d + 2) u A with A the largest sum of absolute terms of a
-// score; the exponent's two parts and their difference round in units of themselves, 4 (A + |lse|) u; 2^x is good to
-// 4 u, and rounding what is wanted adds the rest. So a weight is off by u ((d + 6) A + 4 |lse| + 15) of itself; weights
-// below f32's normal range may be lost.
+// In u = 2^-24: a score is a sum of d products and a scale, r u A with A the largest sum of absolute terms of a score
+// and r = d + 2, or what tensor cores make of it; the exponent's two parts and their difference round in units of
+// themselves, 4 (A + |lse|) u; 2^x is good to 4 u, and rounding what is wanted adds the rest. So a weight is off by
+// u ((r + 4) A + 4 |lse| + 15) of itself; weights below f32's normal range may be lost.
 struct DenseMap {
   const Problem& problem;
   std::vector<double> weight, bound;  // [H, T_q, T_k]
@@ -117,7 +118,7 @@ struct DenseMap {
       for (std::size_t key = 0; key < shape.keys; ++key)
         if (problem.is_visible(row % shape.queries, key)) spread = std::max(spread, absolute_score(row, key));
       const double lse = log_sum_exp[row];
-      const double share = kUnitF32 * ((static_cast<double>(shape.d) + 6) * spread + 4 * std::abs(lse) + 15);
+      const double share = kUnitF32 * ((sum_roundings(shape.d, problem.dtype) + 4) * spread + 4 * std::abs(lse) + 15);
       for (std::size_t key = 0; key < shape.keys; ++key) {
         if (!problem.is_visible(row % shape.queries, key)) continue;
         weight[row * shape.keys + key] = std::exp(score(problem, row, key) - lse);

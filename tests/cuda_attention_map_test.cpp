@@ -13,6 +13,7 @@
 #include "lexiscope/engine.h"
 #include "tests/support/compare.h"
 #include "tests/support/device_heads.h"
+#include "tests/support/product_bounds.h"
 
 namespace lexiscope::testing {
 namespace {
@@ -147,8 +148,7 @@ class CudaAttentionMap : public ::testing::TestWithParam<std::tuple<DType, Case>
   std::vector<float> query_, key_;
 };
 
-// As attention_map_test derives it, in u = 2^-24: (d + 6) A + 4 |lse| + 15 of a weight, A the largest sum of absolute
-// terms; the reference rounds once.
+// As attention_map_test derives it, in u = 2^-24; the reference rounds once.
 void CudaAttentionMap::expect_reference_weights(const std::vector<float>& log_sum_exp,
                                                 const std::vector<float>& got) const {
   std::vector<float> want(got.size());
@@ -164,7 +164,7 @@ void CudaAttentionMap::expect_reference_weights(const std::vector<float>& log_su
   const double spread = largest_spread();
   double worst = 0;
   for (std::size_t at = 0; at < got.size(); ++at) {
-    const double share = (static_cast<double>(c_.d) + 6) * spread + 4 * std::abs(log_sum_exp[at / c_.keys]) + 16;
+    const double share = (sum_roundings(c_.d, dtype_) + 4) * spread + 4 * std::abs(log_sum_exp[at / c_.keys]) + 16;
     worst = std::max(worst, error_share(got[at], want[at], kUnitF32 * share * want[at] + 0x1p-126));
   }
   EXPECT_LE(worst, 1);

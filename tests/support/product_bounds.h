@@ -13,9 +13,11 @@ namespace lexiscope::testing {
 /// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms. In bf16 tensor cores
 /// may be at work: they add eight products and the sum so far at once, cut off at u of the largest (all but itself),
 /// and cut the result off to f32, 2 u: 10 u for each eight terms.
+inline double sum_roundings(std::size_t n, DType precision = DType::f32) {
+  return static_cast<double>((precision == DType::f32 ? n : (n + 7) / 8 * 10) + 2);
+}
 inline double sum_bound(std::size_t n, double magnitude, DType precision = DType::f32) {
-  const std::size_t roundings = precision == DType::bf16 ? (n + 7) / 8 * 10 : n;
-  return static_cast<double>(roundings + 2) * kUnitF32 * magnitude;
+  return sum_roundings(n, precision) * kUnitF32 * magnitude;
 }
 
 /// What an error of its argument may become behind the activation: the slopes of the GELUs and of SiLU stay below 1.13.

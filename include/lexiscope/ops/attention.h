@@ -32,7 +32,7 @@ struct AttentionStatistics {
 /// d_k is 0, scale is not finite, or `out` overlaps an input; Error{kUnsupported} for a type the engine has no
 /// kernel for.
 struct AttentionArgs {
-  ConstTensorView query{};                   ///< [H, T_q, d_k], f32 or bf16 (the reference: f16 and f64 too)
+  ConstTensorView query{};                   ///< [H, T_q, d_k], f32, bf16 or f16 (cpu: not f16; reference: f64 too)
   ConstTensorView key{};                     ///< [H_kv, T_k, d_k], of the query's type
   ConstTensorView value{};                   ///< [H_kv, T_k, d_k], of the query's type
   TensorView out{};                          ///< [H, T_q, d_k] f32; [T_q, H * d_k] in memory with strides d_k, H d_k

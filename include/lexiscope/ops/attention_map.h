@@ -17,7 +17,7 @@ namespace lexiscope {
 /// T_q = 0 or T_k = 0: the outputs are zeroed (top_index -1). Throws Error{kInvalidArgument} and Error{kUnsupported} as
 /// attention() does, and where an output's shape disagrees or the rectangle leaves the map.
 struct AttentionMapArgs {
-  ConstTensorView query{};                       ///< [H, T_q, d_k], f32 or bf16 (the reference: f16 and f64 too)
+  ConstTensorView query{};                       ///< [H, T_q, d_k], f32, bf16 or f16 (cpu: not f16; reference: f64 too)
   ConstTensorView key{};                         ///< [H_kv, T_k, d_k], of the query's type
   float scale = 0;                               ///< as given to attention()
   AttentionMask mask = AttentionMask::none;      ///< as given to attention()

@@ -16,7 +16,7 @@ struct CertaintyArgs {
   MatrixView<const float> x{};              ///< [T, d]
   const PackedMatrix* head = nullptr;       ///< [V, d]
   VectorView<const float> bias{};           ///< [V], or empty for none
-  VectorView<const std::int32_t> target{};  ///< [T] token ids, or empty; < 0: none for that row (gives NaN, rank 0)
+  VectorView<const std::int32_t> target{};  ///< [T] token ids, or empty; < 0 (cuda: >= V too): none (NaN, rank 0)
   VectorView<float> target_log_prob{};      ///< [T] log p(target), nats
   VectorView<std::int32_t> target_rank{};   ///< [T] 1 + the number of tokens with a larger logit
   VectorView<float> entropy{};              ///< [T] -sum p log p, nats
