@@ -28,6 +28,26 @@ RATES = {
     "sm_100": {"tensor": 6.35, "mufu": 8, "fma": 1, "alu": 2, "imad": 2, "double": 2},
     "sm_120": {"tensor": 16, "mufu": 8, "fma": 1, "alu": 2, "imad": 2, "double": 64},
 }
+@dataclass(frozen=True)
+class Limits:
+    """Of one multiprocessor (CUDA C++ Programming Guide, technical specifications of compute capabilities)."""
+
+    threads: int
+    blocks: int
+    shared_bytes: int
+    registers: int = 65536
+    shared_reserved: int = 1024  # of each block
+
+
+LIMITS = {
+    "sm_80": Limits(threads=2048, blocks=32, shared_bytes=164 * 1024),
+    "sm_86": Limits(threads=1536, blocks=16, shared_bytes=100 * 1024),
+    "sm_89": Limits(threads=1536, blocks=24, shared_bytes=100 * 1024),
+    "sm_90": Limits(threads=2048, blocks=32, shared_bytes=228 * 1024),
+    "sm_100": Limits(threads=2048, blocks=32, shared_bytes=228 * 1024),
+    "sm_120": Limits(threads=1536, blocks=24, shared_bytes=100 * 1024),
+}
+
 SHARED_BYTES_A_CYCLE = 128
 SHARED_QUEUE = 128  # cycles of work that may wait before the shared memory pipe
 # Cycles from issue to result where a scoreboard tells: assumed, near what microbenchmarks of A100 and H100 report.

@@ -27,33 +27,13 @@ from functools import cached_property
 from pathlib import Path
 
 import sass_model
+from sass_model import LIMITS
 from sass_tables import is_taken, write_document
 
 ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURES = list(LIMITS)
 BUILD = ROOT / "build" / "sass"
 FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}", f"-I{ROOT / 'include'}"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one multiprocessor (CUDA C++ Programming Guide, technical specifications of compute capabilities)."""
-
-    threads: int
-    blocks: int
-    shared_bytes: int
-    registers: int = 65536
-    shared_reserved: int = 1024  # of each block
-
-
-LIMITS = {
-    "sm_80": Limits(threads=2048, blocks=32, shared_bytes=164 * 1024),
-    "sm_86": Limits(threads=1536, blocks=16, shared_bytes=100 * 1024),
-    "sm_89": Limits(threads=1536, blocks=24, shared_bytes=100 * 1024),
-    "sm_90": Limits(threads=2048, blocks=32, shared_bytes=228 * 1024),
-    "sm_100": Limits(threads=2048, blocks=32, shared_bytes=228 * 1024),
-    "sm_120": Limits(threads=1536, blocks=24, shared_bytes=100 * 1024),
-}
-ARCHITECTURES = list(LIMITS)
 
 
 @dataclass

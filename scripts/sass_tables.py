@@ -1,13 +1,14 @@
 """The document that scripts/sass_report.py writes: docs/gpu_performance.md."""
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sass_model
 
 ROOT = Path(__file__).resolve().parent.parent
 ATTENTION = re.compile(r"attention_kernel<AttentionVariant\{AttentionTile\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+), "
-                       r"(\d+)\}, (\w+)>")
+                       r"(\d+), (\d+)\}, (\w+)>")
 ELEMENTS = {"__nv_bfloat16": "bf16", "__half": "f16"}
 MIX = {"tensor": ("tensor",), "FMA": ("fma", "imad", "double"), "MUFU": ("mufu",),
        "shared": ("ldmatrix", "shared", "shuffle"), "global": ("global", "copy")}
@@ -66,14 +67,66 @@ def share_text(share):
     return f"{share:.0%}".replace("%", " %")
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One of kernels/cuda/attention_config.h."""
+
+    head_dim: int
+    row_tiles: int
+    keys: int
+    stages: int
+    query_in_registers: bool
+    padding: bool
+    statistics: bool
+    lowest: int  # ten times the compute capabilities that take it, and the first above them that does not
+    below: int
+
+    def fits(self, arch):
+        """As the choice asks: the capability, and two blocks a multiprocessor."""
+        limits = sass_model.LIMITS[arch]
+        shared = (64 * self.row_tiles + 2 * self.stages * self.keys) * self.head_dim * 2
+        return (self.lowest <= int(arch[3:]) < self.below
+                and 2 * (shared + limits.shared_reserved) <= limits.shared_bytes)
+
+    def does(self, other):
+        """Whether whoever may take `other` may take this one: the same but for statistics, which it may have besides."""
+        same = lambda variant: (variant.head_dim, variant.row_tiles, variant.padding)
+        return same(self) == same(other) and self.statistics >= other.statistics
+
+
+def variant_of(numbers, words, lowest, below):
+    truth = [word == "true" for word in words]
+    return Variant(*map(int, numbers), *truth, int(lowest), int(below))
+
+
+def variants():
+    """In the order in which the choice tries them."""
+    text = (ROOT / "kernels" / "cuda" / "attention_config.h").read_text()
+    rows = re.findall(r"\{\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+)(?:, (\d+))?(?:, (\d+))?\}", text)
+    return [variant_of(row[:4], row[4:7], row[7] or 0, row[8] or 1000) for row in rows]
+
+
 def attention_of(kernel):
-    """(head_dim, row_tiles, keys, stages, query_in_registers, padding, statistics, capability, element) or None."""
+    """(Variant, element) of an attention kernel, or None."""
     match = ATTENTION.match(kernel.name)
     if not match:
         return None
-    *numbers, in_registers, padding, statistics, capability, element = match.groups()
-    truth = [word == "true" for word in (in_registers, padding, statistics)]
-    return (*map(int, numbers), *truth, int(capability), ELEMENTS[element])
+    groups = match.groups()
+    return variant_of(groups[:4], groups[4:7], *groups[7:9]), ELEMENTS[groups[9]]
+
+
+def first_of(arch, wanted):
+    """The variant that a device of this architecture takes for what `wanted` does."""
+    return next((variant for variant in variants() if variant.fits(arch) and variant.does(wanted)), None)
+
+
+def is_taken(kernel):
+    """Whether a device of this architecture may take the kernel. Of attention's variants the choice takes the first that
+    fits; those for other devices are compiled all the same."""
+    if (attention := attention_of(kernel)) is None:
+        return True
+    wanted = [replace(attention[0], statistics=statistics) for statistics in {False, attention[0].statistics}]
+    return any(first_of(kernel.arch, some) == attention[0] for some in wanted)
 
 
 def label_of(kernel):
@@ -81,37 +134,22 @@ def label_of(kernel):
     if (attention := attention_of(kernel)) is None:
         name = re.sub(r"\b(\d+)u\b", r"\1", kernel.name)
         for number, holder in enumerate(("warp", "block", "nobody")):
-            name = name.replace(f"(RowHolder){number}", f"row held by {holder}")
+          name = name.replace(f"(RowHolder){number}", f"row held by {holder}")
         return name.replace("_kernel", "").replace("> >", ">>")
-    head_dim, row_tiles, keys, stages, in_registers, padding, statistics, capability, element = attention
-    words = [f"attention {element}, d to {head_dim}: {64 * row_tiles} x {keys}", f"{stages} stage{'s'[:stages - 1]}"]
-    words += ["Q in registers"] * in_registers + ["padding"] * padding + ["statistics"] * statistics
-    words += [f"from {capability // 10}.{capability % 10}"] * (capability > 0)
+    variant, element = attention
+    words = [f"attention {element}, d to {variant.head_dim}: {64 * variant.row_tiles} x {variant.keys}",
+               "1 stage" if variant.stages == 1 else f"{variant.stages} stages"]
+    words += ["Q in registers"] * variant.query_in_registers + ["padding"] * variant.padding
+    words += ["statistics"] * variant.statistics
+    words += [f"from {variant.lowest / 10}"] * (variant.lowest > 0) + [f"below {variant.below / 10}"] * (variant.below < 1000)
     return ", ".join(words)
-
-
-def is_taken(kernel):
-    """Whether a device of this architecture may take the kernel: attention's choice wants two blocks a multiprocessor, and
-    some variants are for later devices."""
-    attention = attention_of(kernel)
-    return attention is None or (kernel.blocks >= 2 and int(kernel.arch[3:]) >= attention[7])
-
-
-def order_of_variants():
-    """The tiles of kernels/cuda/attention_config.h in the order in which the choice tries them."""
-    text = (ROOT / "kernels" / "cuda" / "attention_config.h").read_text()
-    rows = re.findall(r"\{\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+)(?:, (\d+))?\}", text)
-    truth = {"true": True, "false": False}
-    return [(*map(int, row[:4]), *(truth[word] for word in row[4:7]), int(row[7] or 0)) for row in rows]
 
 
 def taken_for(kernels, arch, head_dim, statistics):
     """The bf16 kernel that many unmasked queries of this head size take."""
-    order = order_of_variants()
-    fitting = [kernel for kernel in kernels if kernel.arch == arch and is_taken(kernel)
-               and (attention := attention_of(kernel)) and attention[0] == head_dim and attention[1] == 2
-               and not attention[5] and attention[6] >= statistics and attention[8] == "bf16"]
-    return min(fitting, key=lambda kernel: order.index(attention_of(kernel)[:8]))
+    wanted = Variant(head_dim, 2, 0, 0, False, False, statistics, 0, 1000)
+    taken = (first_of(arch, wanted), "bf16")
+    return next(kernel for kernel in kernels if kernel.arch == arch and attention_of(kernel) == taken)
 
 
 def table(header, rows):
@@ -149,7 +187,7 @@ def by_name(kernels):
     """{name: {arch: kernel}}, in the order of the names' labels; f16 twins of bf16 kernels left out."""
     found = {}
     for kernel in sorted(kernels, key=lambda kernel: (kernel.source, label_of(kernel))):
-        if not (attention_of(kernel) and attention_of(kernel)[8] == "f16"):
+        if not (attention_of(kernel) and attention_of(kernel)[1] == "f16"):
             found.setdefault(kernel.name, {})[kernel.arch] = kernel
     return found
 

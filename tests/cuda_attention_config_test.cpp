@@ -77,7 +77,7 @@ TEST(AttentionConfig, TakesEveryVariantSomewhere) {
           taken |= choose_attention_config(request.args(), properties).variant == variant;
         }
     EXPECT_TRUE(taken) << variant.tile.head_dim << " x " << variant.tile.row_tiles << ", " << variant.tile.keys
-                       << " keys, " << variant.tile.stages << " stages, since " << variant.capability;
+                       << " keys, " << variant.tile.stages << " stages, from " << variant.from;
   }
 }
 

@@ -30,26 +30,26 @@ struct AttentionTile {
 
 struct AttentionVariant {
   AttentionTile tile;
-  bool padding;        ///< asks of each key whether it is padding
-  bool statistics;     ///< gives the log-sum-exp, entropy and maximum of each row
-  int capability = 0;  ///< the lowest compute capability that takes it, ten times: what follows is faster below
+  bool padding;                ///< asks of each key whether it is padding
+  bool statistics;             ///< gives the log-sum-exp, entropy and maximum of each row
+  int from = 0, below = 1000;  ///< ten times the compute capabilities that take it
   constexpr bool operator==(const AttentionVariant&) const = default;
 };
 
 /// Those of one head size in the order they are tried. docs/gpu_performance.md has the modelled speed of each.
 inline constexpr AttentionVariant kAttentionVariants[] = {
-    // head_dim, row_tiles, keys, stages, query_in_registers; padding, statistics, capability
+    // head_dim, row_tiles, keys, stages, query_in_registers; padding, statistics, from, below
     {{32, 2, 64, 2, true}, false, true},      {{32, 2, 64, 2, true}, true, true},
     {{64, 2, 64, 3, true}, false, false, 90}, {{64, 2, 64, 2, true}, false, false},
-    {{64, 2, 64, 2, true}, false, true, 86},  {{64, 2, 64, 2, false}, false, true},
+    {{64, 2, 64, 2, true}, false, true, 90},  {{64, 2, 64, 2, false}, false, true},
     {{64, 1, 64, 2, true}, false, true},      {{64, 2, 64, 2, true}, true, true},
     {{96, 2, 32, 2, false}, false, true},     {{96, 2, 32, 2, false}, true, true},
-    {{128, 2, 48, 2, false}, false, false},   {{128, 2, 32, 1, false}, false, false},
-    {{128, 2, 32, 2, false}, false, true},    {{128, 2, 32, 1, false}, false, true},
-    {{128, 1, 32, 2, false}, false, true},    {{128, 2, 32, 1, false}, true, true},
-    {{192, 1, 32, 1, false}, false, true},    {{192, 1, 32, 1, false}, true, true},
-    {{256, 1, 32, 1, false}, false, true},    {{256, 1, 16, 1, false}, false, true},
-    {{256, 1, 32, 1, false}, true, true},     {{256, 1, 16, 1, false}, true, true},
+    {{128, 2, 48, 2, false}, false, false},   {{128, 2, 32, 2, false}, false, true, 0, 100},
+    {{128, 2, 32, 1, false}, false, true},    {{128, 1, 32, 2, false}, false, true},
+    {{128, 2, 32, 1, false}, true, true},     {{192, 1, 32, 1, false}, false, true},
+    {{192, 1, 32, 1, false}, true, true},     {{256, 1, 32, 1, false}, false, true},
+    {{256, 1, 16, 1, false}, false, true},    {{256, 1, 32, 1, false}, true, true},
+    {{256, 1, 16, 1, false}, true, true},
 };
 inline constexpr int kAttentionMaxHeadDim = 256;
 
@@ -73,12 +73,13 @@ inline AttentionConfig choose_attention_config(const AttentionArgs& args, const 
   const AttentionStatistics& wanted = args.statistics;
   const bool statistics = !wanted.log_sum_exp.empty() || !wanted.entropy.empty() || !wanted.maximum.empty();
   const bool few = heads * ((queries + 127) / 128) < 2 * static_cast<std::size_t>(device.multiProcessorCount);
+  const int capability = 10 * device.major + device.minor;
   const AttentionVariant* chosen = nullptr;
   for (const AttentionVariant& variant : kAttentionVariants) {
     const AttentionTile& tile = variant.tile;
     const bool fits = static_cast<std::size_t>(tile.head_dim) >= head_dim &&
                       variant.padding == !args.key_padding.empty() && (variant.statistics || !statistics) &&
-                      10 * device.major + device.minor >= variant.capability &&
+                      variant.from <= capability && capability < variant.below &&
                       2 * (tile.shared_bytes() + device.reservedSharedMemPerBlock) <= device.sharedMemPerMultiprocessor;
     if (!fits || (chosen && chosen->tile.head_dim < tile.head_dim)) continue;
     if (!chosen || (few && tile.row_tiles < chosen->tile.row_tiles)) chosen = &variant;
