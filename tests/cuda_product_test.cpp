@@ -10,44 +10,17 @@
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/swiglu_mlp.h"
 #include "simt/runtime.h"
-#include "tests/support/bf16.h"
 #include "tests/support/compare.h"
-#include "tests/support/run_kernel.h"
+#include "tests/support/device_array.h"
+#include "tests/support/device_weights.h"
 
 namespace lexiscope::testing {
 namespace {
 
 using cuda::PackedWeights;
 using cuda::TileKind;
-using test::DeviceVector;
 
 constexpr TileKind kTiles[] = {TileKind::large, TileKind::medium, TileKind::skinny};
-
-/// [rows, columns] of random weights in the engine's layout.
-class DeviceWeights {
- public:
-  DeviceWeights(std::size_t rows, std::size_t columns, DType dtype, unsigned seed)
-      : words_((rows * cuda::packed_stride(columns, dtype) * size_of(dtype) + 3) / 4),
-        view_{.data = words_.data(),
-              .dtype = dtype,
-              .rows = rows,
-              .columns = columns,
-              .stride = cuda::packed_stride(columns, dtype)} {
-    const auto values = random_normal(rows * columns, seed);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::size_t at = i / columns * view_.stride + i % columns;
-      if (dtype == DType::f32)
-        reinterpret_cast<float*>(words_.data())[at] = values[i];
-      else
-        reinterpret_cast<std::uint16_t*>(words_.data())[at] = to_bf16(values[i]);
-    }
-  }
-  const PackedWeights& view() const { return view_; }
-
- private:
-  DeviceVector<std::uint32_t> words_;
-  PackedWeights view_;
-};
 
 struct Shape {
   std::size_t rows, in, out;
@@ -56,7 +29,7 @@ struct Shape {
 // Workspace of exactly the bytes that were asked for, so that an access beyond is a fault.
 template <typename Enqueue>
 void run_with_workspace(std::size_t bytes, const Enqueue& enqueue) {
-  DeviceVector<std::uint32_t> workspace((bytes + 3) / 4 + 1);
+  DeviceArray<std::uint32_t> workspace((bytes + 3) / 4 + 1);
   enqueue(static_cast<void*>(workspace.data()));
   ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
 }
@@ -80,7 +53,7 @@ class CudaProduct : public ::testing::TestWithParam<std::tuple<DType, Shape>> {
   void expect_the_same_bits(const Run& run) {
     std::vector<float> first;
     for (const TileKind tile : kTiles) {
-      DeviceVector<float> y(std::vector<float>(shape_.rows * stride_, kUntouched));
+      DeviceArray<float> y(std::vector<float>(shape_.rows * stride_, kUntouched));
       run(MatrixView<float>{y.data(), shape_.rows, shape_.out, stride_}, tile);
       if (first.empty()) first = y.values();
       EXPECT_EQ(y.values(), first) << "tile " << static_cast<int>(tile);
@@ -92,12 +65,12 @@ class CudaProduct : public ::testing::TestWithParam<std::tuple<DType, Shape>> {
   DType dtype_;
   Shape shape_;
   std::size_t stride_;  // of y
-  DeviceVector<float> x_, residual_;
+  DeviceArray<float> x_, residual_;
 };
 
 TEST_P(CudaProduct, OfALinearLayerDoesNotDependOnTheTile) {
-  const DeviceWeights weight(shape_.out, shape_.in, dtype_, 3);
-  DeviceVector<float> bias(random_normal(shape_.out, 4));
+  const DeviceWeights weight(shape_.out, shape_.in, dtype_, random_normal(shape_.out * shape_.in, 3));
+  DeviceArray<float> bias(random_normal(shape_.out, 4));
   expect_the_same_bits([&](MatrixView<float> y, TileKind tile) {
     const LinearArgs args{.x = x(),
                           .bias = {bias.data(), shape_.out},
@@ -111,9 +84,12 @@ TEST_P(CudaProduct, OfALinearLayerDoesNotDependOnTheTile) {
 
 TEST_P(CudaProduct, OfPerceptronsDoesNotDependOnTheTile) {
   const std::size_t units = shape_.in + 5;
-  const DeviceWeights gate(units, shape_.in, dtype_, 3), up(units, shape_.in, dtype_, 4),
-      down(shape_.out, units, dtype_, 5);
-  DeviceVector<float> bias(random_normal(units, 6));
+  const auto weights = [&](std::size_t rows, std::size_t columns, unsigned seed) {
+    return DeviceWeights(rows, columns, dtype_, random_normal(rows * columns, seed));
+  };
+  const DeviceWeights gate = weights(units, shape_.in, 3), up = weights(units, shape_.in, 4),
+                      down = weights(shape_.out, units, 5);
+  DeviceArray<float> bias(random_normal(units, 6));
   for (const bool gated : {false, true})
     expect_the_same_bits([&](MatrixView<float> y, TileKind tile) {
       const cuda::Perceptron work{.x = x(),

@@ -1,5 +1,7 @@
 // Bias, activation and residual behind the product's sums, four columns at a time; y is written once and nothing else.
 #include "kernels/cuda/activation.h"
+#include "kernels/cuda/finish_sums.cuh"
+#include "kernels/cuda/library_product.h"
 #include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/product_launch.cuh"
@@ -14,10 +16,10 @@ struct LinearFinish {
   __device__ void operator()(std::size_t row, std::size_t column, const Pack<float, 4> (&sums)[1]) const {
     if (row >= tail.y.rows || column >= tail.y.columns) return;
     const bool whole = wide && column + 4 <= tail.y.columns;
-    const auto count = static_cast<unsigned>(tail.y.columns - column);
+    const std::size_t count = tail.y.columns - column;
     Pack<float, 4> bias{}, residual{};
-    if (!tail.bias.empty()) bias = load(tail.bias.data + column, whole, count);
-    if (!tail.residual.empty()) residual = load(tail.residual.row(row) + column, whole, count);
+    if (!tail.bias.empty()) bias = load_pack_part<4>(tail.bias.data + column, whole, count);
+    if (!tail.residual.empty()) residual = load_pack_part<4>(tail.residual.row(row) + column, whole, count);
     Pack<float, 4> result;
 #pragma unroll
     for (unsigned k = 0; k < 4; ++k)
@@ -27,15 +29,6 @@ struct LinearFinish {
 #pragma unroll
     for (unsigned k = 0; k < 4; ++k)
       if (k < count) y[k] = result.values[k];
-  }
-
-  static __device__ Pack<float, 4> load(const float* from, bool whole, unsigned count) {
-    if (whole) return load_pack<4>(from);
-    Pack<float, 4> pack{};
-#pragma unroll
-    for (unsigned k = 0; k < 4; ++k)
-      if (k < count) pack.values[k] = from[k];
-    return pack;
   }
 };
 
@@ -49,18 +42,43 @@ void linear_product_in(const char* name, const PieceMatrix& x, const PackedWeigh
   launch_product<false>(name, operands, finish, config, stream);
 }
 
+LinearFinish finish_of(const LinearTail& tail) {
+  return {tail, rows_hold_packs<4>(tail.bias.data, 0) && rows_hold_packs<4>(tail.residual.data, tail.residual.stride) &&
+                    rows_hold_packs<4>(tail.y.data, tail.y.stride)};
+}
+
+// A library adds bias and residual exactly. Its GELU is the one by tanh, to its own accuracy, and nothing can be added
+// behind it: activations are ours.
+void library_product(const char* name, const PieceMatrix& x, const PackedWeights& weight, const LinearTail& tail,
+                     LibraryProduct& library, float* sums, cudaStream_t stream) {
+  if (tail.activation == Activation::none) {
+    library.multiply(x, weight, {.bias = tail.bias, .residual = tail.residual, .y = tail.y}, stream);
+    return;
+  }
+  const MatrixView<float> before = sums ? MatrixView<float>{sums, tail.y.rows, tail.y.columns, tail.y.columns} : tail.y;
+  library.multiply(x, weight, {.bias = tail.bias, .residual = {}, .y = before}, stream);
+  LinearTail rest = tail;
+  rest.bias = {};
+  finish_sums<1>(name, before, tail.y.columns, finish_of(rest), stream);
+}
+
 }  // namespace
 
+std::size_t linear_product_workspace(const LinearTail& tail, const ProductConfig& config) {
+  const bool apart = config.library && tail.activation != Activation::none && !tail.residual.empty();
+  return apart ? tail.y.rows * tail.y.columns * sizeof(float) : 0;
+}
+
 void linear_product(const char* name, const PieceMatrix& x, const PackedWeights& weight, const LinearTail& tail,
-                    const ProductConfig& config, cudaStream_t stream) {
-  const bool wide = rows_hold_packs<4>(tail.bias.data, 0) &&
-                    rows_hold_packs<4>(tail.residual.data, tail.residual.stride) &&
-                    rows_hold_packs<4>(tail.y.data, tail.y.stride);
-  const LinearFinish finish{tail, wide};
-  if (weight.dtype == DType::bf16)
-    linear_product_in<std::uint16_t>(name, x, weight, finish, config, stream);
-  else
-    linear_product_in<float>(name, x, weight, finish, config, stream);
+                    const ProductConfig& config, void* workspace, cudaStream_t stream) {
+  if (config.library) {
+    auto* sums = linear_product_workspace(tail, config) > 0 ? static_cast<float*>(workspace) : nullptr;
+    library_product(name, x, weight, tail, *config.library, sums, stream);
+  } else if (weight.dtype == DType::bf16) {
+    linear_product_in<std::uint16_t>(name, x, weight, finish_of(tail), config, stream);
+  } else {
+    linear_product_in<float>(name, x, weight, finish_of(tail), config, stream);
+  }
 }
 
 }  // namespace lexiscope::cuda

@@ -18,8 +18,11 @@ struct LinearTail {
   MatrixView<float> y;
 };
 
+/// Bytes of linear_product()'s workspace: 0 but for a library's sums that cannot wait in y for their activation.
+std::size_t linear_product_workspace(const LinearTail& tail, const ProductConfig& config);
+
 /// x [T, in] in the weight's type. Enqueues on `stream` and returns.
 void linear_product(const char* name, const PieceMatrix& x, const PackedWeights& weight, const LinearTail& tail,
-                    const ProductConfig& config, cudaStream_t stream);
+                    const ProductConfig& config, void* workspace, cudaStream_t stream);
 
 }  // namespace lexiscope::cuda

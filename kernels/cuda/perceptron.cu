@@ -1,9 +1,12 @@
 // A two-layer perceptron as two products. The first leaves the hidden units in the workspace as the second takes them:
 // activated, in the weights' type, in whole pieces of 16 bytes. With a gate its tiles hold both sums of each unit.
+#include <cstddef>
 #include <type_traits>
 
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/bf16.h"
+#include "kernels/cuda/finish_sums.cuh"
+#include "kernels/cuda/library_product.h"
 #include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/perceptron.h"
@@ -45,8 +48,8 @@ struct HiddenFinish {
 };
 
 template <bool kGated, typename Element>
-void hidden_product(const Perceptron& args, const PieceMatrix& x, const ProductConfig& config, Element* hidden,
-                    cudaStream_t stream) {
+void hidden_product(const Perceptron& args, const PieceMatrix& x, const HiddenFinish<Element, kGated>& finish,
+                    const ProductConfig& config, cudaStream_t stream) {
   const auto weight = [](const PackedWeights& packed) {
     return PieceRows<Element>{static_cast<const Element*>(packed.data), packed.rows, packed.stride};
   };
@@ -54,25 +57,60 @@ void hidden_product(const Perceptron& args, const PieceMatrix& x, const ProductC
                                           .weight = weight(args.up),
                                           .gate = weight(kGated ? args.gate : args.up),
                                           .depth = args.up.stride};
+  launch_product<kGated>("perceptron, hidden units", operands, finish, config, stream);
+}
+
+// The sums [T, m] of up, and behind them those of a gate.
+template <bool kGated, typename Element>
+void library_hidden_product(const Perceptron& args, const PieceMatrix& x, HiddenFinish<Element, kGated> finish,
+                            LibraryProduct& library, float* sums, cudaStream_t stream) {
+  const std::size_t stride = packed_stride(args.up.rows, DType::f32);
+  const MatrixView<float> up{sums, x.rows, args.up.rows, stride};
+  library.multiply(x, args.up, {.bias = args.up_bias, .residual = {}, .y = up}, stream);
+  if (kGated) {
+    const MatrixView<float> gate{sums + x.rows * stride, x.rows, args.up.rows, stride};
+    library.multiply(x, args.gate, {.bias = args.gate_bias, .residual = {}, .y = gate}, stream);
+  }
+  finish.bias = finish.gate_bias = {};
+  finish_sums<kGated ? 2 : 1>("perceptron, hidden units", up, finish.hidden.columns, finish, stream);
+}
+
+// The workspace's parts, each of whole pieces of 16 bytes.
+struct Workspace {
+  std::size_t hidden, sums, x;  // bytes
+
+  Workspace(const Perceptron& args, const PerceptronConfig& config)
+      : hidden(args.x.rows * args.down.stride * size_of(args.down.dtype)),
+        sums(config.up.library
+                 ? args.x.rows * packed_stride(args.up.rows, DType::f32) * sizeof(float) * (args.gate.data ? 2 : 1)
+                 : 0),
+        x(piece_rows_workspace(args.x, args.up.dtype)) {}
+};
+
+template <bool kGated, typename Element>
+void perceptron_in(const Perceptron& args, const PerceptronConfig& config, std::byte* workspace, cudaStream_t stream) {
+  const Workspace parts(args, config);
+  auto* hidden = reinterpret_cast<Element*>(workspace);
+  auto* sums = reinterpret_cast<float*>(workspace + parts.hidden);
+  const PieceMatrix x = piece_rows(args.x, args.up.dtype, workspace + parts.hidden + parts.sums, stream);
   const HiddenFinish<Element, kGated> finish{.bias = args.up_bias,
                                              .gate_bias = args.gate_bias,
                                              .activation = args.activation,
                                              .units = args.up.rows,
                                              .hidden = {hidden, x.rows, args.down.stride, args.down.stride}};
-  launch_product<kGated>("perceptron, hidden units", operands, finish, config, stream);
+  if (config.up.library)
+    library_hidden_product(args, x, finish, *config.up.library, sums, stream);
+  else
+    hidden_product(args, x, finish, config.up, stream);
+  linear_product("perceptron, down", {hidden, args.x.rows, args.down.stride}, args.down,
+                 {.bias = args.down_bias, .activation = Activation::none, .residual = args.residual, .y = args.y},
+                 config.down, nullptr, stream);
 }
 
 template <typename Element>
-void perceptron_in(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream) {
-  auto* hidden = static_cast<Element*>(workspace);
-  const PieceMatrix x = piece_rows(args.x, args.up.dtype, hidden + args.x.rows * args.down.stride, stream);
-  if (args.gate.data)
-    hidden_product<true>(args, x, config.up, hidden, stream);
-  else
-    hidden_product<false>(args, x, config.up, hidden, stream);
-  linear_product("perceptron, down", {hidden, args.x.rows, args.down.stride}, args.down,
-                 {.bias = args.down_bias, .activation = Activation::none, .residual = args.residual, .y = args.y},
-                 config.down, stream);
+void perceptron_of(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream) {
+  const auto run = args.gate.data ? perceptron_in<true, Element> : perceptron_in<false, Element>;
+  run(args, config, static_cast<std::byte*>(workspace), stream);
 }
 
 }  // namespace
@@ -85,15 +123,16 @@ PerceptronConfig choose_perceptron_config(const Perceptron& args, const cudaDevi
           .down = choose_product_config({.rows = args.x.rows, .columns = args.down.rows, .dtype = dtype}, device)};
 }
 
-std::size_t perceptron_workspace(const Perceptron& args) {
-  return args.x.rows * args.down.stride * size_of(args.down.dtype) + piece_rows_workspace(args.x, args.up.dtype);
+std::size_t perceptron_workspace(const Perceptron& args, const PerceptronConfig& config) {
+  const Workspace parts(args, config);
+  return parts.hidden + parts.sums + parts.x;
 }
 
 void perceptron(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream) {
   if (args.up.dtype == DType::bf16)
-    perceptron_in<std::uint16_t>(args, config, workspace, stream);
+    perceptron_of<std::uint16_t>(args, config, workspace, stream);
   else
-    perceptron_in<float>(args, config, workspace, stream);
+    perceptron_of<float>(args, config, workspace, stream);
 }
 
 }  // namespace lexiscope::cuda

@@ -32,7 +32,7 @@ struct PerceptronConfig {
 PerceptronConfig choose_perceptron_config(const Perceptron& args, const cudaDeviceProp& device);
 
 /// Bytes of the workspace that perceptron() needs, aligned to 16 bytes.
-std::size_t perceptron_workspace(const Perceptron& args);
+std::size_t perceptron_workspace(const Perceptron& args, const PerceptronConfig& config = {});
 
 /// Enqueues on `stream` and returns; args point to device memory.
 void perceptron(const Perceptron& args, const PerceptronConfig& config, void* workspace, cudaStream_t stream);

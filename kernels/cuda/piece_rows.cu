@@ -10,21 +10,12 @@ namespace {
 
 constexpr unsigned kWidth = 4;
 
-template <bool kWide>
-__device__ Pack<float, kWidth> load_padded(const float* row, std::size_t column, std::size_t columns) {
-  if (kWide) return load_pack<kWidth>(row + column);
-  Pack<float, kWidth> pack{};
-  for (unsigned k = 0; k < kWidth; ++k)
-    if (column + k < columns) pack.values[k] = row[column + k];
-  return pack;
-}
-
 // bf16 as its bits. kWide: rows of x hold packs, and end with one; so do those of the copy, up to its padding.
 template <bool kWide, typename To>
 __global__ void __launch_bounds__(kRowPieceThreads) piece_rows_kernel(MatrixView<const float> x, MatrixView<To> copy) {
   for_each_row_pack<kWidth>(x.rows, copy.columns, [&](std::size_t row, std::size_t column) {
     Pack<float, kWidth> source{};
-    if (column < x.columns) source = load_padded<kWide>(x.row(row), column, x.columns);
+    if (column < x.columns) source = load_pack_part<kWidth>(x.row(row) + column, kWide, x.columns - column);
     Pack<To, kWidth> result;
     for (unsigned k = 0; k < kWidth; ++k)
       if constexpr (std::is_same_v<To, float>)

@@ -1,0 +1,151 @@
+// Products by cuBLASLt in place of the cuda engine's own: the same results, whatever follows the sums.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/cublas_lt_product.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/perceptron.h"
+#include "lexiscope/error.h"
+#include "simt/runtime.h"
+#include "tests/support/device_array.h"
+#include "tests/support/device_weights.h"
+#include "tests/support/product_bounds.h"
+
+namespace lexiscope::testing {
+namespace {
+
+using cuda::PackedWeights;
+
+constexpr cuda::CublasLtCalls kCalls{.create = cublasLtCreate,
+                                     .destroy = cublasLtDestroy,
+                                     .status_name = cublasLtGetStatusName,
+                                     .create_product = cublasLtMatmulDescCreate,
+                                     .destroy_product = cublasLtMatmulDescDestroy,
+                                     .set_product = cublasLtMatmulDescSetAttribute,
+                                     .create_layout = cublasLtMatrixLayoutCreate,
+                                     .destroy_layout = cublasLtMatrixLayoutDestroy,
+                                     .create_preference = cublasLtMatmulPreferenceCreate,
+                                     .destroy_preference = cublasLtMatmulPreferenceDestroy,
+                                     .set_preference = cublasLtMatmulPreferenceSetAttribute,
+                                     .find_algorithm = cublasLtMatmulAlgoGetHeuristic,
+                                     .multiply = cublasLtMatmul};
+
+// cuBLASLt and its workspace on the device.
+struct Library {
+  DeviceArray<std::uint8_t> workspace{cuda::CublasLtProduct::kWorkspaceBytes};
+  cuda::CublasLtProduct product{kCalls, workspace.data()};
+};
+
+constexpr std::size_t kRows = 9, kIn = 21, kOut = 35, kUnits = 30, kStride = kOut + 2;
+
+// Multiples of 1/4 up to 1: whatever the order, sums of their products are exact.
+std::vector<float> quarters(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(static_cast<int>(random() % 9) - 4) / 4;
+  return values;
+}
+
+class CudaCublasLt : public ::testing::TestWithParam<DType> {
+ protected:
+  MatrixView<const float> x() const { return {x_.data(), kRows, kIn, kIn}; }
+
+  static DeviceWeights weights(std::size_t rows, std::size_t columns, unsigned seed) {
+    return {rows, columns, GetParam(), quarters(rows * columns, seed)};
+  }
+
+  /// run(y) on rows that begin as the residual, [kRows, kStride]: what they are afterwards.
+  template <typename Run>
+  std::vector<float> result(const Run& run) const {
+    const DeviceArray<float> y{residual_};
+    run(MatrixView<float>{y.data(), kRows, kOut, kStride});
+    EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
+    return y.values();
+  }
+
+  DeviceArray<float> x_{quarters(kRows * kIn, 1)}, bias_{quarters(kOut, 3)};
+  std::vector<float> residual_ = quarters(kRows * kStride, 2);
+  Library library_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Types, CudaCublasLt, ::testing::Values(DType::f32, DType::bf16));
+
+TEST_P(CudaCublasLt, GivesTheLinearLayersBitsWhateverFollowsIt) {
+  const DeviceWeights weight = weights(kOut, kIn, 4);
+  const auto run = [&](LinearArgs args, bool with_residual, cuda::LibraryProduct* library) {
+    return result([&](MatrixView<float> y) {
+      args.y = y;
+      if (with_residual) args.residual = y;
+      const cuda::ProductConfig config{.library = library};
+      const DeviceArray<float> workspace(cuda::linear_workspace(args, weight.view(), config) / 4 + 1);
+      cuda::linear(args, weight.view(), config, workspace.data(), nullptr);
+      ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
+    });
+  };
+  for (const Activation activation : {Activation::none, Activation::gelu_erf, Activation::gelu_tanh, Activation::silu})
+    for (const bool with_bias : {false, true})
+      for (const bool with_residual : {false, true}) {
+        LinearArgs args{.x = x(), .activation = activation};
+        if (with_bias) args.bias = {bias_.data(), kOut};
+        EXPECT_EQ(run(args, with_residual, &library_.product), run(args, with_residual, nullptr))
+            << static_cast<int>(activation) << with_bias << with_residual;
+      }
+}
+
+// Hidden units have the same bits, but the sums of down are in another order: |h| < 22 without a gate and 22^2 with
+// one.
+TEST_P(CudaCublasLt, IsThePerceptronWithAGateAndWithout) {
+  const DeviceWeights gate = weights(kUnits, kIn, 4), up = weights(kUnits, kIn, 5), down = weights(kOut, kUnits, 6);
+  const auto run = [&](bool gated, cuda::LibraryProduct* library) {
+    return result([&](MatrixView<float> y) {
+      const cuda::Perceptron work{.x = x(),
+                                  .gate = gated ? gate.view() : PackedWeights{},
+                                  .gate_bias = {},
+                                  .up = up.view(),
+                                  .up_bias = {bias_.data(), kUnits},
+                                  .down = down.view(),
+                                  .down_bias = {bias_.data(), kOut},
+                                  .activation = gated ? Activation::silu : Activation::gelu_erf,
+                                  .residual = y,
+                                  .y = y};
+      const cuda::PerceptronConfig config{{.library = library}, {.library = library}};
+      const DeviceArray<float> workspace(cuda::perceptron_workspace(work, config) / 4 + 1);
+      cuda::perceptron(work, config, workspace.data(), nullptr);
+      ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
+    });
+  };
+  for (const bool gated : {false, true}) {
+    const auto got = run(gated, &library_.product), want = run(gated, nullptr);
+    const double magnitude = kUnits * (gated ? 22.0 * 22 : 22.0) + 2;
+    for (std::size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], want[i], 2 * sum_bound(kUnits, magnitude, GetParam())) << i / kStride << ", " << i % kStride;
+  }
+}
+
+TEST(CudaCublasLtErrors, NameTheCallAndTheStatus) {
+  Library library;
+  DeviceArray<float> x(quarters(8, 1)), y(std::vector<float>(8));
+  const DeviceWeights weight(4, 4, DType::f32, quarters(16, 2));
+  const LinearArgs args{.x = {x.data(), 2, 4, 4}, .y = {y.data(), 2, 4, 4}};
+  const auto message = [&](const char* call, cublasStatus_t status) -> std::string {
+    simt::fail_call(call, 1, status);
+    try {
+      cuda::linear(args, weight.view(), {.library = &library.product}, nullptr, nullptr);
+    } catch (const Error& error) {
+      return error.code() == ErrorCode::kDevice ? error.what() : "another code";
+    }
+    return "no error";
+  };
+  EXPECT_EQ(message("cublasLtMatmul", CUBLAS_STATUS_EXECUTION_FAILED),
+            "cublasLtMatmul failed: CUBLAS_STATUS_EXECUTION_FAILED");
+  EXPECT_EQ(message("cublasLtMatrixLayoutCreate", CUBLAS_STATUS_ALLOC_FAILED),
+            "cublasLtMatrixLayoutCreate failed: CUBLAS_STATUS_ALLOC_FAILED");
+  EXPECT_EQ(simt::counters().blas_descriptors, 0u);  // nothing leaks on the way out
+}
+
+}  // namespace
+}  // namespace lexiscope::testing
