@@ -150,10 +150,10 @@ def included_by(source):
 
 
 def stamp_of(source, compiler):
-    """A digest of all that the machine code depends on."""
+    """A digest of all that the machine code depends on: not comments."""
     digest = hashlib.sha256(" ".join([*map(str, FLAGS), compiler]).encode())
     for file in included_by(source):
-        digest.update(file.read_bytes())
+        digest.update(re.sub(r"//.*", "", file.read_text()).encode())
     return digest.hexdigest()
 
 

@@ -1,18 +1,15 @@
 // Attention forward on tensor cores in bf16 and f16, after FlashAttention-2 (Dao 2023): a block of threads owns some
 // queries of one head and streams the keys and values past them, so the map is never held.
 //
-//   order     the last block of keys comes first: those that need a mask (the diagonal, the ragged end) are done before
-//   a
-//             loop that tests nothing
+//   order     the last block of keys comes first: those that need a mask (the diagonal, the ragged end) are done
+//             before a loop that tests nothing
 //   shared    rows of head_dim elements in chunks of 16 bytes, whose order within a row depends on the row, so that
-//   eight
-//             rows of one column lie in different banks
+//             eight rows of one column lie in different banks
 //   warp      row_tiles x 16 queries: scores S and output O lie in registers as mma.sync leaves them. A lane holds, of
 //             each 16 x 8 tile, columns 2 (lane % 4) + {0, 1} of rows lane / 4 and lane / 4 + 8
 //   softmax   p = 2^((s - reference) scale log2 e), one FMA and one exponential an element. The reference is raised
-//   only
-//             where a score passes it by more than 2^8: a vote in place of a reduction and a rescaling. Sums stay in
-//             their lanes until the end
+//             only where a score passes it by more than 2^8: a vote in place of a reduction and a rescaling. Sums stay
+//             in their lanes until the end
 //   moment    sum p t, t the exponent, so that the row's entropy is ln sum p - ln 2 (sum p t) / (sum p)
 #pragma once
 
@@ -386,8 +383,7 @@ struct KeyValueStream {
   }
 };
 
-/// The keys that the queries of a block see. `ahead` = T_k - T_q: under the causal mask query i sees i + ahead + 1
-/// keys.
+/// The keys that queries see. `ahead` = T_k - T_q: under the causal mask query i sees i + ahead + 1 keys.
 struct VisibleKeys {
   int keys, ahead;
   bool causal;
