@@ -47,12 +47,9 @@ void thread_main() {
   Block& block = *current_block;
   finish_first_switch(block.main_);
   sanitizer_acquire(&block.tsan_begin_);
-  // The arguments lie on the fiber's own stack, where the kernel may read them.
-  const std::byte* top = block.running_->fiber.stack + FiberStacks::kStackBytes;
-  auto* const* arguments = reinterpret_cast<void* const*>(top - block.argument_bytes_);
   const Kernel& kernel = *block.launch_->kernel;
   checked_block = &block;
-  kernel.call(kernel.function, arguments);
+  kernel.call(kernel.function, block.running_->arguments);
   checked_block = nullptr;
   sanitizer_release(&block.tsan_end_);
   block.thread_returns();
@@ -128,17 +125,22 @@ void Block::begin_thread(unsigned number) {
   std::fill(std::begin(thread.named_barriers), std::end(thread.named_barriers), 0u);
   thread.fiber.stack = stacks_.stack(number);
   thread.fiber.stack_bytes = FiberStacks::kStackBytes;
-  prepare_fiber(thread.fiber, argument_bytes_, thread_main);
+  // Stacks lie whole pages apart: without an offset of its own the top of each would fall into the same few sets of the
+  // processor's cache.
+  constexpr std::size_t kCacheLine = 64, kOffsets = 64, kLinesApart = 5;
+  const std::size_t reserved = argument_bytes_ + number * kLinesApart % kOffsets * kCacheLine;
+  prepare_fiber(thread.fiber, reserved, thread_main);
 
-  // Pointers to the arguments, then the arguments, at the top of the stack.
+  // Pointers to the arguments, then the arguments: on the fiber's own stack the kernel may read them.
   const KernelArguments& arguments = launch_->arguments;
-  std::byte* pointers = thread.fiber.stack + FiberStacks::kStackBytes - argument_bytes_;
-  std::byte* values = thread.fiber.stack + FiberStacks::kStackBytes - arguments.size();
+  std::byte* pointers = thread.fiber.stack + FiberStacks::kStackBytes - reserved;
+  std::byte* values = pointers + argument_bytes_ - arguments.size();
   if (arguments.size() > 0) std::memcpy(values, arguments.data(), arguments.size());
   for (std::size_t i = 0; i < arguments.offsets().size(); ++i) {
     const void* value = values + arguments.offsets()[i];
     std::memcpy(pointers + i * sizeof(void*), &value, sizeof(void*));
   }
+  thread.arguments = reinterpret_cast<void* const*>(pointers);
   warps_[thread.warp()].live |= 1u << thread.lane();
   set_ready(thread);
 }

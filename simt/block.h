@@ -49,6 +49,7 @@ struct Thread {
   Fiber fiber;
   unsigned number = 0;  // in the block, x fastest
   uint3 index{};
+  void* const* arguments = nullptr;  // the kernel's, on the fiber's stack
   State state = State::kReady;
   Site site;  // the emulator's operation that it is in, or was in last
 
@@ -198,7 +199,7 @@ class Block {
   Site barrier_site_;
   NamedBarrier named_[16];
 
-  std::size_t argument_bytes_ = 0;  // at the top of each stack
+  std::size_t argument_bytes_ = 0;  // on each stack
 
   const GlobalMemory::Range* last_allocation_ = nullptr;  // where the last access to global memory went
   std::byte* arena_ = nullptr;

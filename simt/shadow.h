@@ -92,7 +92,7 @@ class GlobalShadow {
   Finding access(std::uintptr_t address, std::size_t bytes, Access access, unsigned thread, const BlockClocks& clocks);
 
  private:
-  static constexpr unsigned kWordBits = 18;  // 1 MiB of memory at a time
+  static constexpr unsigned kWordBits = 16;  // 256 KiB of memory at a time: the table stays in a processor's cache
   struct Cell {
     History history;
     std::uint32_t state;  // the address above the table's reach << 1 | split

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "simt/block.h"
 #include "simt/device.h"
@@ -82,60 +83,52 @@ void gather(MmaTile<Tf32>& tile, Exchange* const* lanes) {
   }
 }
 
-// 2^(exponent of x) for finite x > 0.
-double power_of_two_below(double x) {
-  constexpr std::uint64_t kExponent = 0x7ff0000000000000u;
-  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & kExponent);
+// Some neighbouring columns of a row. The compilers' vectors, since the loops are not simple enough for them to
+// vectorize.
+constexpr unsigned kLanes = 4;
+using Doubles [[gnu::vector_size(kLanes * sizeof(double))]] = double;
+using Words [[gnu::vector_size(kLanes * sizeof(std::int64_t))]] = std::int64_t;
+using Counts [[gnu::vector_size(kLanes * sizeof(std::int32_t))]] = std::int32_t;
+using Floats [[gnu::vector_size(kLanes * sizeof(float))]] = float;
+
+Doubles magnitude(Doubles x) { return Doubles(Words(x) & std::numeric_limits<std::int64_t>::max()); }
+
+Doubles widened(const float* row) {
+  Floats narrow;
+  std::memcpy(&narrow, row, sizeof(narrow));
+  return __builtin_convertvector(narrow, Doubles);
 }
 
-// x without the bits that an f32 has no room for.
-float cut_off(double x) {
-  constexpr std::uint64_t kKept = ~((std::uint64_t{1} << 29) - 1);
-  return static_cast<float>(std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & kKept));
-}
-
-// One step for the eight sums of a row: d += sum of a[k] b[k][column].
+// One step for kLanes sums of a row: d += sum of a[k] b[k][column].
 template <unsigned kTerms>
-void add_products(float (&d)[kColumns], const float* a, const float (*b)[kColumns]) {
-  double terms[kTerms + 1][kColumns], largest[kColumns];
-  for (unsigned column = 0; column < kColumns; ++column) terms[kTerms][column] = d[column];
-  for (unsigned k = 0; k < kTerms; ++k)
-    for (unsigned column = 0; column < kColumns; ++column)
-      terms[k][column] = static_cast<double>(a[k]) * static_cast<double>(b[k][column]);
-  for (unsigned column = 0; column < kColumns; ++column) largest[column] = std::fabs(terms[0][column]);
-  for (unsigned k = 1; k <= kTerms; ++k)
-    for (unsigned column = 0; column < kColumns; ++column)  // NaN stays
-      largest[column] = largest[column] < std::fabs(terms[k][column]) || terms[k][column] != terms[k][column]
-                            ? std::fabs(terms[k][column])
-                            : largest[column];
-
-  double unit[kColumns], scale[kColumns];  // of the last bit kept, and its inverse
-  for (unsigned column = 0; column < kColumns; ++column) {
-    const bool finite = largest[column] > 0 && largest[column] < HUGE_VAL;
-    const double power = finite ? power_of_two_below(largest[column]) : 1.0;
-    unit[column] = power * 0x1p-24;
-    scale[column] = finite ? 0x1p24 / power : 0.0;
+void add_products(float* d, const float* a, const float* b) {
+  constexpr std::int64_t kExponent = 0x7ff0000000000000, kBitsBeyondF32 = (1 << 29) - 1;
+  Doubles terms[kTerms + 1];
+  terms[kTerms] = widened(d);
+  Doubles largest = magnitude(terms[kTerms]), sum = terms[kTerms];
+  for (unsigned k = 0; k < kTerms; ++k) {
+    terms[k] = static_cast<double>(a[k]) * widened(b + k * kColumns);
+    largest = magnitude(terms[k]) > largest ? magnitude(terms[k]) : largest;
+    sum += terms[k];
   }
-  std::int32_t sums[kColumns] = {};  // 9 terms below 2^25
-  for (unsigned k = 0; k <= kTerms; ++k)
-    for (unsigned column = 0; column < kColumns; ++column)
-      sums[column] += static_cast<std::int32_t>(scale[column] != 0 ? terms[k][column] * scale[column] : 0.0);
-  for (unsigned column = 0; column < kColumns; ++column) {
-    if (scale[column] != 0) {
-      d[column] = cut_off(sums[column] * unit[column]);
-    } else {  // all zero, or not all finite
-      double sum = terms[kTerms][column];
-      for (unsigned k = 0; k < kTerms; ++k) sum += terms[k][column];
-      d[column] = static_cast<float>(sum);
-    }
-  }
+  // Columns of zeros get any unit; 2^(the exponent of the largest) in the others.
+  const Doubles ones = Doubles{} + 1.0;
+  const Doubles power = Doubles(Words(largest > 0.0 ? largest : ones) & kExponent);
+  const Doubles scale = 0x1p24 / power;
+  Counts units{};  // of the last bit that is kept: 9 terms below 2^25
+  for (const Doubles& term : terms) units += __builtin_convertvector(term * scale, Counts);
+  const Doubles exact = __builtin_convertvector(units, Doubles) * power * 0x1p-24;
+  const Floats rounded = __builtin_convertvector(Doubles(Words(exact) & ~kBitsBeyondF32), Floats);
+  for (unsigned column = 0; column < kLanes; ++column)  // what is not finite goes the ordinary way
+    d[column] = std::isfinite(sum[column]) ? rounded[column] : static_cast<float>(sum[column]);
 }
 
 template <typename Type>
 void multiply(MmaTile<Type>& tile) {
   for (unsigned row = 0; row < kRows; ++row)
-    for (unsigned k = 0; k < Type::kDepth; k += Type::kStep)
-      add_products<Type::kStep>(tile.d[row], tile.a[row] + k, tile.b + k);
+    for (unsigned column = 0; column < kColumns; column += kLanes)
+      for (unsigned k = 0; k < Type::kDepth; k += Type::kStep)
+        add_products<Type::kStep>(&tile.d[row][column], &tile.a[row][k], &tile.b[k][column]);
 }
 
 template <typename Visit>
