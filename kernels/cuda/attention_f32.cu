@@ -62,58 +62,145 @@ struct RowState {
   }
 };
 
-template <unsigned kValueColumns, unsigned kRows, bool kAligned>
-struct AttentionF32 {
-  static constexpr unsigned kRowStep = kTile / kRows, kThreads = kRowStep * kColumnThreads;
-  static constexpr unsigned kGroups = kValueColumns / kValueGroup;
-  using Shared = AttentionF32Shared;
+__host__ __device__ constexpr unsigned parts_of(std::size_t whole, unsigned part) {
+  return static_cast<unsigned>((whole + part - 1) / part);
+}
 
-  /// Fetches the panels and values in the order in which they are used.
-  struct Fetcher {
-    Shared& shared;
-    Rows<float> query, key, value;
-    unsigned first_query, tiles;
-    unsigned score_panels, value_groups;  // of every tile
-    unsigned tile = 0, step = 0, slot = 0;
+/// Brings the panels and values of every tile to the two slots in turn, in the order in which they are used.
+template <unsigned kThreads, bool kAligned>
+struct Fetcher {
+  AttentionF32Shared& shared;
+  Rows<float> query, key, value;
+  unsigned first_query = 0, tiles = 0;
+  unsigned score_panels = 0, value_groups = 0;  // of every tile
+  unsigned tile = 0, step = 0, slot = 0;
 
-    __device__ void fetch() {
-      if (tile == tiles) return;
-      auto& to = shared.ring[slot];
-      if (step < score_panels) {
-        stage_panel<kAligned, kThreads>(to.scores.left, query, first_query, step * kPanelColumns<float>);
-        stage_panel<kAligned, kThreads>(to.scores.right, key, tile * kTile, step * kPanelColumns<float>);
-      } else {
-        fetch_values(to.values, (step - score_panels) * kValueGroup);
-      }
-      cp_async_commit();
-      slot ^= 1;
-      if (++step < score_panels + value_groups) return;
-      step = 0;
-      ++tile;
+  __device__ void fetch() {
+    if (tile == tiles) return;
+    auto& to = shared.ring[slot];
+    if (step < score_panels) {
+      stage_panel<kAligned, kThreads>(to.scores.left, query, first_query, step * kPanelColumns<float>);
+      stage_panel<kAligned, kThreads>(to.scores.right, key, tile * kTile, step * kPanelColumns<float>);
+    } else {
+      fetch_values(to.values, (step - score_panels) * kValueGroup);
     }
+    cp_async_commit();
+    slot ^= 1;
+    if (++step < score_panels + value_groups) return;
+    step = 0;
+    ++tile;
+  }
 
-    __device__ void fetch_values(float (&to)[kTile][kValueGroup], unsigned first_column) {
-      constexpr unsigned kPieces = kValueGroup / kPieceElements<float>;
-      const unsigned column = threadIdx.x % kPieces * kPieceElements<float>;
+  __device__ void fetch_values(float (&to)[kTile][kValueGroup], unsigned first_column) {
+    constexpr unsigned kPieces = kValueGroup / kPieceElements<float>;
+    const unsigned column = threadIdx.x % kPieces * kPieceElements<float>;
 #pragma unroll
-      for (unsigned row = threadIdx.x / kPieces; row < kTile; row += kThreads / kPieces)
-        stage_piece<kAligned>(&to[row][column], value, tile * kTile + row, first_column + column);
-    }
-  };
+    for (unsigned row = threadIdx.x / kPieces; row < kTile; row += kThreads / kPieces)
+      stage_piece<kAligned>(&to[row][column], value, tile * kTile + row, first_column + column);
+  }
+};
 
-  /// sums[r][c] += weights of row r . values of column 4 * (threadIdx.x % 16) + c, over the tile's keys in order.
-  static __device__ __forceinline__ void multiply_values(const Shared& shared,
-                                                         const float (&values)[kTile][kValueGroup],
-                                                         float (&sums)[kRows][4]) {
-    const unsigned row = threadIdx.x / kColumnThreads, column = threadIdx.x % kColumnThreads * 4;
+template <unsigned kValueColumns, unsigned kRows, bool kAligned>
+class AttentionF32 {
+ public:
+  static constexpr unsigned kRowStep = kTile / kRows, kThreads = kRowStep * kColumnThreads;
+
+  __device__ AttentionF32(const AttentionArgs& args, AttentionF32Shared& shared)
+      : args_(args),
+        shared_(shared),
+        sees_(args),
+        // The last queries see the most keys: their blocks begin first.
+        first_query_((sees_.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x) * kTile),
+        last_query_(min(first_query_ + kTile, sees_.queries) - 1),
+        first_column_(blockIdx.z * kValueColumns),
+        fetcher_{shared, rows_of<float>(args.query, blockIdx.y),
+                 rows_of<float>(args.key, key_head_of(args, blockIdx.y)),
+                 rows_of<float>(args.value, key_head_of(args, blockIdx.y))} {
+    auto& value = fetcher_.value;
+    value.data += first_column_;
+    value.columns = min(value.columns - first_column_, kValueColumns);
+    fetcher_.first_query = first_query_;
+    fetcher_.tiles = parts_of(sees_.keys_seen_to(last_query_), kTile);
+    fetcher_.score_panels = parts_of(fetcher_.query.columns, kPanelColumns<float>);
+    fetcher_.value_groups = parts_of(value.columns, kValueGroup);
+  }
+
+  __device__ __forceinline__ void run() {
+    fetcher_.fetch();
+#pragma unroll 1
+    for (unsigned tile = 0; tile < fetcher_.tiles; ++tile) {
+      float scores[kRows][4] = {}, factor[kRows];
+#pragma unroll 1
+      for (unsigned panel = 0; panel < fetcher_.score_panels; ++panel) {
+        const PanelPair& here = next_slot().scores;
+        multiply_f32<kRows, kRowStep>(here.left, here.right, scores);
+      }
+      weigh(tile, scores, factor);
+      __syncwarp();  // a row's threads are in one warp
+      add_values(factor);
+    }
+    write();
+  }
+
+ private:
+  static constexpr unsigned kGroups = kValueColumns / kValueGroup;
+  using Slot = typename AttentionF32Shared::Slot;
+
+  __device__ unsigned row(unsigned r) const { return threadIdx.x / kColumnThreads + kRowStep * r; }
+  __device__ unsigned column() const { return threadIdx.x % kColumnThreads; }
+
+  __device__ __forceinline__ const Slot& next_slot() {
+    cp_async_wait<0>();
+    __syncthreads();  // this slot is here, and everybody has left the other one
+    fetcher_.fetch();
+    const Slot& here = shared_.ring[slot_];
+    slot_ ^= 1;
+    return here;
+  }
+
+  /// From scores to weights, for all of the row's threads; and what earlier sums are to be multiplied with.
+  __device__ __forceinline__ void weigh(unsigned tile, float (&scores)[kRows][4], float (&factor)[kRows]) {
+#pragma unroll
+    for (unsigned r = 0; r < kRows; ++r) {
+      float tile_maximum = -INFINITY;
+#pragma unroll
+      for (unsigned c = 0; c < 4; ++c) {
+        const unsigned key = tile * kTile + column() + kColumnThreads * c;
+        scores[r][c] = sees_(first_query_ + row(r), key) ? scores[r][c] * args_.scale : -INFINITY;
+        rows_[r].see(scores[r][c], key);
+        tile_maximum = fmaxf(tile_maximum, scores[r][c]);
+      }
+      factor[r] = rows_[r].softmax.raise(row_maximum(tile_maximum));
+      rows_[r].softmax.add(scores[r]);
+#pragma unroll
+      for (unsigned c = 0; c < 4; ++c) shared_.weights[row(r)][column() + kColumnThreads * c] = scores[r][c];
+    }
+  }
+
+  __device__ __forceinline__ void add_values(const float (&factor)[kRows]) {
+#pragma unroll
+    for (unsigned group = 0; group < kGroups; ++group) {
+      if (group >= fetcher_.value_groups) break;
+      float sums[kRows][4] = {};
+      multiply_values(next_slot().values, sums);
+#pragma unroll
+      for (unsigned r = 0; r < kRows; ++r)
+#pragma unroll
+        for (unsigned c = 0; c < 4; ++c) out_[group][r][c] = fmaf(out_[group][r][c], factor[r], sums[r][c]);
+    }
+  }
+
+  /// sums[r][c] += weights of row r . values of column 4 column() + c, over the tile's keys in order.
+  __device__ __forceinline__ void multiply_values(const float (&values)[kTile][kValueGroup],
+                                                  float (&sums)[kRows][4]) const {
 #pragma unroll 4
     for (unsigned key = 0; key < kTile; key += 4) {
       Pack<float, 4> v[4];
 #pragma unroll
-      for (unsigned i = 0; i < 4; ++i) v[i] = load_pack<4>(&values[key + i][column]);
+      for (unsigned i = 0; i < 4; ++i) v[i] = load_pack<4>(&values[key + i][4 * column()]);
 #pragma unroll
       for (unsigned r = 0; r < kRows; ++r) {
-        const auto p = load_pack<4>(&shared.weights[row + kRowStep * r][key]);
+        const auto p = load_pack<4>(&shared_.weights[row(r)][key]);
 #pragma unroll
         for (unsigned c = 0; c < 4; ++c)
 #pragma unroll
@@ -122,112 +209,49 @@ struct AttentionF32 {
     }
   }
 
-  static __device__ void run(const AttentionArgs& args) {
-    auto& shared = shared_memory<Shared>();
-    const Visibility sees(args);
-    // The last queries see the most keys: their blocks begin first.
-    const unsigned block = sees.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
-    const unsigned first_query = block * kTile, last_query = min(first_query + kTile, sees.queries) - 1;
-    const unsigned row = threadIdx.x / kColumnThreads, column = threadIdx.x % kColumnThreads;
-    const std::size_t head = blockIdx.y, key_head = key_head_of(args, head);
-    const unsigned first_column = blockIdx.z * kValueColumns;
-
-    const auto parts = [](unsigned whole, unsigned part) { return (whole + part - 1) / part; };
-    const auto queries = rows_of<float>(args.query, head), keys = rows_of<float>(args.key, key_head);
-    auto values = rows_of<float>(args.value, key_head);
-    const unsigned d = queries.columns;
-    values.data += first_column;
-    values.columns = min(d - first_column, kValueColumns);
-    const unsigned tiles = parts(sees.keys_seen_to(last_query), kTile);
-    const unsigned score_panels = parts(d, kPanelColumns<float>), groups = parts(values.columns, kValueGroup);
-    Fetcher fetcher{shared, queries, keys, values, first_query, tiles, score_panels, groups};
-
-    RowState rows[kRows];
-    float out[kGroups][kRows][4] = {};
-    unsigned slot = 0;
-    const auto next_slot = [&]() -> const auto& {
-      cp_async_wait<0>();
-      __syncthreads();  // this slot is here, and everybody has left the other one
-      fetcher.fetch();
-      const auto& here = shared.ring[slot];
-      slot ^= 1;
-      return here;
-    };
-
-    fetcher.fetch();
-#pragma unroll 1
-    for (unsigned tile = 0; tile < tiles; ++tile) {
-      float scores[kRows][4] = {};
-#pragma unroll 1
-      for (unsigned panel = 0; panel < score_panels; ++panel) {
-        const auto& here = next_slot().scores;
-        multiply_f32<kRows, kRowStep>(here.left, here.right, scores);
-      }
-
-      float factor[kRows];
-#pragma unroll
-      for (unsigned r = 0; r < kRows; ++r) {
-        const unsigned query = first_query + row + kRowStep * r;
-        float tile_maximum = -INFINITY;
-#pragma unroll
-        for (unsigned c = 0; c < 4; ++c) {
-          const unsigned key = tile * kTile + column + kColumnThreads * c;
-          scores[r][c] = sees(query, key) ? scores[r][c] * args.scale : -INFINITY;
-          rows[r].see(scores[r][c], key);
-          tile_maximum = fmaxf(tile_maximum, scores[r][c]);
-        }
-        factor[r] = rows[r].softmax.raise(row_maximum(tile_maximum));
-        rows[r].softmax.add(scores[r]);
-#pragma unroll
-        for (unsigned c = 0; c < 4; ++c) shared.weights[row + kRowStep * r][column + kColumnThreads * c] = scores[r][c];
-      }
-      __syncwarp();  // a row's threads are in one warp
-
-#pragma unroll
-      for (unsigned group = 0; group < kGroups; ++group) {
-        if (group >= groups) break;
-        float sums[kRows][4] = {};
-        multiply_values(shared, next_slot().values, sums);
-#pragma unroll
-        for (unsigned r = 0; r < kRows; ++r)
-#pragma unroll
-          for (unsigned c = 0; c < 4; ++c) out[group][r][c] = fmaf(out[group][r][c], factor[r], sums[r][c]);
-      }
-    }
-
+  __device__ __forceinline__ void write() {
+    const std::size_t head = blockIdx.y;
 #pragma unroll
     for (unsigned r = 0; r < kRows; ++r) {
-      const unsigned query = first_query + row + kRowStep * r;
-      rows[r].combine();
-      if (query > last_query) continue;
-      if (column == 0 && first_column == 0) rows[r].write(args.statistics, head, query);
-      const float inverse = rows[r].softmax.has_reference() ? 1 / rows[r].softmax.sum : 0;
-      float* to = static_cast<float*>(args.out.data) + head * args.out.strides[0] + query * args.out.strides[1];
+      const unsigned query = first_query_ + row(r);
+      rows_[r].combine();
+      if (query > last_query_) continue;
+      if (column() == 0 && first_column_ == 0) rows_[r].write(args_.statistics, head, query);
+      const float inverse = rows_[r].softmax.has_reference() ? 1 / rows_[r].softmax.sum : 0;
+      float* to = static_cast<float*>(args_.out.data) + head * args_.out.strides[0] + query * args_.out.strides[1];
 #pragma unroll
       for (unsigned group = 0; group < kGroups; ++group)
 #pragma unroll
         for (unsigned c = 0; c < 4; ++c)
-          if (const unsigned at = first_column + group * kValueGroup + column * 4 + c; at < d)
-            to[at] = out[group][r][c] * inverse;
+          if (const unsigned at = group * kValueGroup + 4 * column() + c; at < fetcher_.value.columns)
+            to[first_column_ + at] = out_[group][r][c] * inverse;
     }
   }
+
+  const AttentionArgs& args_;
+  AttentionF32Shared& shared_;
+  Visibility sees_;
+  unsigned first_query_, last_query_, first_column_;
+  Fetcher<kThreads, kAligned> fetcher_;
+  unsigned slot_ = 0;
+  RowState rows_[kRows];
+  float out_[kGroups][kRows][4] = {};
 };
 
 template <unsigned kValueColumns, unsigned kRows, bool kAligned>
-__global__ void __launch_bounds__(AttentionF32<kValueColumns, kRows, kAligned>::kThreads)
+__global__ void __launch_bounds__(AttentionF32<kValueColumns, kRows, kAligned>::kThreads,
+                                  256 / AttentionF32<kValueColumns, kRows, kAligned>::kThreads)
     attention_f32_kernel(const AttentionArgs args) {
-  AttentionF32<kValueColumns, kRows, kAligned>::run(args);
+  AttentionF32<kValueColumns, kRows, kAligned>(args, shared_memory<AttentionF32Shared>()).run();
 }
 
 template <unsigned kValueColumns, unsigned kRows, bool kAligned>
 void launch_as(const AttentionArgs& args, cudaStream_t stream) {
-  using Kernel = AttentionF32<kValueColumns, kRows, kAligned>;
-  const auto count = [](std::size_t whole, unsigned part) { return static_cast<unsigned>((whole + part - 1) / part); };
   launch("attention_f32", attention_f32_kernel<kValueColumns, kRows, kAligned>,
-         {.blocks = dim3(count(args.query.shape[1], kTile), static_cast<unsigned>(args.query.shape[0]),
-                         count(args.query.shape[2], kValueColumns)),
-          .threads = Kernel::kThreads,
-          .shared_bytes = sizeof(typename Kernel::Shared)},
+         {.blocks = dim3(parts_of(args.query.shape[1], kTile), static_cast<unsigned>(args.query.shape[0]),
+                         parts_of(args.query.shape[2], kValueColumns)),
+          .threads = AttentionF32<kValueColumns, kRows, kAligned>::kThreads,
+          .shared_bytes = sizeof(AttentionF32Shared)},
          stream, args);
 }
 

@@ -3,6 +3,7 @@
 // workspace, and a second kernel adds these up in the order of the blocks.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cuda/attention_map.h"
 #include "kernels/cuda/attention_map_plan.h"
@@ -306,8 +307,12 @@ struct MapBlock {
   }
 };
 
+// Of a multiprocessor: with three, f32 would keep some of its sums in memory.
+template <typename Element>
+constexpr unsigned kBlocks = std::is_same_v<Element, float> ? 2 : 3;
+
 template <typename Element, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads, 3)
+__global__ void __launch_bounds__(kTileThreads, kBlocks<Element>)
     attention_map_kernel(const AttentionMapArgs args, const MapPlan plan, float* workspace, unsigned first_top) {
   auto& shared = shared_memory<AttentionMapShared>();
   MapBlock block{args, plan, shared, plan.partial(workspace, blockIdx.y, blockIdx.x), first_top};
@@ -471,8 +476,10 @@ std::size_t attention_map_workspace(const AttentionMapArgs& args, const Attentio
   return plan_of(args, config.spans).span_floats * config.spans * args.query.shape[0] * sizeof(float);
 }
 
-void attention_map(const AttentionMapArgs& args, const AttentionMapConfig& config, void* workspace,
+void attention_map(const AttentionMapArgs& asked, const AttentionMapConfig& config, void* workspace,
                    cudaStream_t stream) {
+  AttentionMapArgs args = asked;
+  if (args.top_index.shape[2] == 0) args.top_index = args.top_weight = {};  // the top 0 are nobody
   const std::size_t heads = args.query.shape[0];
   if (heads == 0) return;
   if (args.query.shape[1] == 0 || args.key.shape[1] == 0) {
