@@ -28,6 +28,7 @@ class FmaProduct {
   static constexpr unsigned kWarpColumns = Tile::kWarpColumns / kParts;
   static constexpr unsigned kPartAcross = kAcross / kParts;
   static constexpr unsigned kStripStride = kWarpColumns + 4;
+  static constexpr unsigned kUnrolledPieces = 512 / (kDown * kAcross * 4);  // 512 multiply-adds are 8 KiB of code
   static_assert(kPartAcross % 4 == 0 && Tile::kStages >= 2);
   using XSource = TileSource<Element, kRows, Tile::kDepth, kThreads>;
   using WeightSource = TileSource<Element, kColumns, Tile::kDepth, kThreads>;
@@ -122,7 +123,7 @@ class FmaProduct {
   // twist(c + j) is twist(c) ^ twist(j) for j < 4, since c is a multiple of 4.
   static __device__ void multiply_add(const Slot& slot, Sums& sums) {
     const unsigned first_x = XSource::swizzled(row_of(0), 0), first_weight = WeightSource::swizzled(column_of(0), 0);
-#pragma unroll 2
+#pragma unroll(kUnrolledPieces)
     for (unsigned piece = 0; piece < XSource::kPieces; ++piece) {
       Pack<float, 4> x[kDown];
       const unsigned char* x_at = slot.x + (first_x ^ piece * kPieceBytes);
