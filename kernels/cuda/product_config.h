@@ -37,7 +37,7 @@ struct TileSize {
 /// tiles is shared memory.
 constexpr TileSize tile_size(TileKind tile, DType dtype) {
   constexpr std::array<TileSize, 3> kTensor{{{128, 128, 1}, {64, 64, 0.67}, {16, 128, 0.38}}};
-  constexpr std::array<TileSize, 3> kFma{{{128, 64, 0.9}, {64, 64, 0.8}, {16, 128, 0.6}}};
+  constexpr std::array<TileSize, 3> kFma{{{128, 64, 1}, {64, 64, 0.99}, {16, 128, 0.7}}};
   return (dtype == DType::bf16 ? kTensor : kFma)[static_cast<std::size_t>(tile)];
 }
 
