@@ -35,6 +35,7 @@ instructions on one modelled multiprocessor: four schedulers, each one instructi
 a warp, as ptxas's own control bits say: stall counts and six scoreboards. Pipes are occupied at the rates below; barriers
 join the warps of a block; as many blocks are there as registers and shared memory allow. The share of peak is the time
 that the tensor pipe (for f32 products the FMA pipe) is occupied, of all. Code beside the main loop is left out.
+
 """
 
 RATES_TAIL = """
@@ -42,11 +43,12 @@ Sources. Tensor: published dense peaks with f32 sums (A100 312, A10 125, RTX PRO
 multiprocessors; on H100, of wgmma's 989 TFLOP/s the 63 % that mma.sync was measured to reach (Luo et al., arXiv
 2402.13499). That of sm_100 is not known and assumed as sm_90's. FMA, MUFU, integer: the CUDA C++ Programming Guide's table
 of arithmetic instructions. Shared memory: 128 bytes a cycle. Latencies are assumed, near what microbenchmarks of A100 and
-H100 report: {latency}; global to shared memory {copy}. GeForce boards of sm_86, 89 and 120 have half the tensor rate, so
-the rest of a loop has twice the time there.
+H100 report: {latency}; global to shared memory {copy}.
+GeForce boards of sm_86, 89 and 120 have half the tensor rate, so the rest of a loop has twice the time there.
 
 How far to trust it: put through the same model, FlashAttention-2's machine code comes within 5 points of what was
 published of it. ptxas alone moves a variant by as much.
+
 """
 
 MEASURE_FIRST = """## What to measure first
@@ -58,7 +60,7 @@ MEASURE_FIRST = """## What to measure first
 | one stage against two and three at d = 64 and 128 | the variants of kernels/cuda/attention_config.h, forced | as in the table of every kernel | reorder that list: the choice takes the first that fits |
 | T = 128 to 512 with 12 heads: 64 rows a block against 128 | the same | 64 rows ahead while blocks are fewer than two a multiprocessor | move the threshold in choose_attention_config |
 | attention with statistics against without | the same | 1 to 10 points | |
-| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter='norm|drift|convert'` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
+| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter='norm\\|drift\\|convert'` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
 | products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
 """
 
@@ -172,14 +174,14 @@ def attention_table(kernels, shares, architectures):
             what = f"d = {head_dim}" + ", with log-sum-exp, entropy and maximum" * statistics
             cells = [share_text(shares[id(taken_for(kernels, arch, head_dim, statistics))]) for arch in architectures]
             rows.append([what, *cells])
-    for statistics, what in enumerate(("needed, plain", "needed, with statistics")):
+    for statistics, what in enumerate(("aim", "aim, with statistics")):
         rows.append([what, *(share_text(TARGETS[arch][statistics]) if TARGETS[arch] else "" for arch in architectures)])
     for head_dim in (64, 128):
         model, measured = {}, {}
         for (arch, size), (modelled, published) in FLASH_ATTENTION_2.items():
             if size == head_dim:
                 model[arch] = f"{share_text(modelled)} ({share_text(published)})"
-        rows.append([f"FlashAttention-2, d = {head_dim} (published)", *(model.get(arch, "") for arch in architectures)])
+        rows.append([f"FlashAttention-2, d = {head_dim} (as published)", *(model.get(arch, "") for arch in architectures)])
     return table(["modelled share of the mma.sync peak, bf16, unmasked", *architectures], rows)
 
 
