@@ -213,15 +213,23 @@ double worst_share(const DenseMap& map, const Wanted& wanted, const Observed& go
   return worst;
 }
 
-class AttentionMap : public ::testing::TestWithParam<std::tuple<Shape, DType, Masks>> {};
+// The dense map is slow: these engines are compared with one of it.
+constexpr const char* kFast = "fast";
+std::vector<std::string> fast_and_reference() {
+  auto engines = fast_engines("attention_map");
+  engines.emplace_back("reference");
+  return engines;
+}
+
+class AttentionMap : public ::testing::TestWithParam<std::tuple<std::string, Shape, DType, Masks>> {};
 
 TEST_P(AttentionMap, AgreesWithTheDenseMap) {
-  const auto& [shape, dtype, masks] = GetParam();
+  const auto& [engines, shape, dtype, masks] = GetParam();
   const Problem problem(shape, dtype, masks.first, masks.second);
   const std::vector<float> log_sum_exp = log_sum_exp_of(problem);
   const DenseMap map(problem, log_sum_exp);
   const Wanted wanted = wanted_of(shape);
-  for (const std::string& engine : test_engines())
+  for (const std::string& engine : engines == kFast ? fast_and_reference() : std::vector{engines})
     EXPECT_LE(worst_share(map, wanted, observe(problem, log_sum_exp, wanted, *make_test_engine(engine, 1))), 1.0)
         << engine;
 }
@@ -241,19 +249,30 @@ std::vector<Shape> head_shapes() {
 const auto kTypes = ::testing::Values(DType::f32, DType::bf16);
 
 INSTANTIATE_TEST_SUITE_P(Tokens, AttentionMap,
-                         ::testing::Combine(::testing::ValuesIn(token_shapes()), kTypes,
+                         ::testing::Combine(::testing::Values(kFast), ::testing::ValuesIn(token_shapes()), kTypes,
                                             ::testing::Values(Masks(AttentionMask::none, Padding::none),
                                                               Masks(AttentionMask::causal, Padding::none),
                                                               Masks(AttentionMask::none, Padding::tail),
                                                               Masks(AttentionMask::causal, Padding::scattered),
-                                                              Masks(AttentionMask::none, Padding::all))));
+                                                              Masks(AttentionMask::none, Padding::all))),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(Heads, AttentionMap,
-                         ::testing::Combine(::testing::ValuesIn(head_shapes()), kTypes,
+                         ::testing::Combine(::testing::Values(kFast), ::testing::ValuesIn(head_shapes()), kTypes,
                                             ::testing::Values(Masks(AttentionMask::none, Padding::none),
-                                                              Masks(AttentionMask::causal, Padding::scattered))));
+                                                              Masks(AttentionMask::causal, Padding::scattered))),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, AttentionMap,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("attention_map")),
+                                            ::testing::Values(Shape{1, 1, 1}, Shape{1, 129, 17}, Shape{97, 33, 16},
+                                                              Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2},
+                                                              Shape{5, 67, 96}, Shape{5, 67, 129}, Shape{5, 67, 256}),
+                                            kTypes,
+                                            ::testing::Values(Masks(AttentionMask::none, Padding::none),
+                                                              Masks(AttentionMask::causal, Padding::scattered))),
+                         EngineNames());
 
 class AttentionMapOn : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, AttentionMapOn, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(Engines, AttentionMapOn, ::testing::ValuesIn(test_engines("attention_map")), EngineNames());
 
 TEST_P(AttentionMapOn, PoolsIntoOneCellAndIntoOneForEachPair) {
   const Problem problem({37, 41, 16}, DType::f32, AttentionMask::causal);

@@ -208,7 +208,8 @@ std::vector<Shape> head_shapes() {
   return shapes;
 }
 
-const auto kEngines = ::testing::ValuesIn(engines_under_test());
+const auto kEngines = ::testing::ValuesIn(fast_engines("attention"));
+const auto kEmulatedEngines = ::testing::ValuesIn(emulated_engines("attention"));
 const auto kTypes = ::testing::Values(DType::f32, DType::bf16);
 
 INSTANTIATE_TEST_SUITE_P(Tokens, Attention,
@@ -217,11 +218,30 @@ INSTANTIATE_TEST_SUITE_P(Tokens, Attention,
                                                               Masks(AttentionMask::causal, Padding::none),
                                                               Masks(AttentionMask::none, Padding::tail),
                                                               Masks(AttentionMask::causal, Padding::scattered),
-                                                              Masks(AttentionMask::none, Padding::all))));
+                                                              Masks(AttentionMask::none, Padding::all))),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(Heads, Attention,
                          ::testing::Combine(kEngines, ::testing::ValuesIn(head_shapes()), kTypes,
                                             ::testing::Values(Masks(AttentionMask::none, Padding::none),
-                                                              Masks(AttentionMask::causal, Padding::scattered))));
+                                                              Masks(AttentionMask::causal, Padding::scattered))),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, Attention,
+                         ::testing::Combine(kEmulatedEngines,
+                                            ::testing::Values(Shape{1, 1, 1}, Shape{1, 129, 17}, Shape{97, 33, 16},
+                                                              Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2},
+                                                              Shape{130, 130, 16, 1, 1}),
+                                            kTypes,
+                                            ::testing::Values(Masks(AttentionMask::none, Padding::none),
+                                                              Masks(AttentionMask::causal, Padding::scattered),
+                                                              Masks(AttentionMask::none, Padding::tail))),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(EmulatedHeads, Attention,
+                         ::testing::Combine(kEmulatedEngines,
+                                            ::testing::Values(Shape{5, 67, 3}, Shape{5, 67, 31}, Shape{5, 67, 80},
+                                                              Shape{5, 67, 96}, Shape{5, 67, 128}, Shape{5, 67, 129},
+                                                              Shape{5, 67, 192}, Shape{5, 67, 256}),
+                                            kTypes, ::testing::Values(Masks(AttentionMask::causal, Padding::none))),
+                         EngineNames());
 
 class AttentionOn : public ::testing::TestWithParam<std::string> {
  protected:
@@ -231,7 +251,7 @@ class AttentionOn : public ::testing::TestWithParam<std::string> {
         << problem.shape;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Engines, AttentionOn, kEngines);
+INSTANTIATE_TEST_SUITE_P(Engines, AttentionOn, ::testing::ValuesIn(engines_under_test("attention")), EngineNames());
 
 TEST_P(AttentionOn, HoldsWhereTheMaximumKeepsGrowing) {
   for (const DType dtype : {DType::f32, DType::bf16})
@@ -273,7 +293,7 @@ TEST_P(AttentionOn, CopiesTheValueOfTheOnlyKey) {
 }
 
 class EveryEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, EveryEngine, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(Engines, EveryEngine, ::testing::ValuesIn(test_engines("attention")), EngineNames());
 
 TEST_P(EveryEngine, DefinesRowsThatSeeNoKey) {
   const auto engine = make_test_engine(GetParam(), 1);

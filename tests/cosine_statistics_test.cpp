@@ -136,7 +136,7 @@ TEST_P(CosineStatisticsOf, AgreesWithTheReference) {
   const auto [n, d, m, offset, scale] = GetParam();
   const Problem problem(n, d, m, offset, scale);
   const Results want = problem.run(*make_engine("reference"));
-  for (const std::string& engine : engines_under_test()) {
+  for (const std::string& engine : engines_under_test("cosine_statistics")) {
     const Results got = problem.run(*make_test_engine(engine));
     EXPECT_LE(worst_share(problem, got, want), 1.0) << engine;
     EXPECT_EQ(std::isnan(got.statistics.isotropy), m == 0) << engine;
@@ -151,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, CosineStatisticsOf,
                                             ::testing::Values(0.05f, 1e4f)));
 
 class CosineStatisticsOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, CosineStatisticsOnEngine, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(Engines, CosineStatisticsOnEngine, ::testing::ValuesIn(test_engines("cosine_statistics")));
 
 TEST_P(CosineStatisticsOnEngine, GivesTheSameBitsForAnyThreads) {
   const Problem problem(701, 65, 33, 0.5f, 1);

@@ -123,7 +123,7 @@ TEST_P(Fft, ConvolvesGridsWithoutWrapping) {
         {.dimensions = 3, .nodes = {fft_length(2 * x) / 2, fft_length(2 * y) / 2, fft_length(2 * z) / 2}});
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Fft, ::testing::ValuesIn(testing::engines_under_test()));
+INSTANTIATE_TEST_SUITE_P(Engines, Fft, ::testing::ValuesIn(testing::cpu_engines()));
 
 }  // namespace
 }  // namespace lexiscope::cpu

@@ -107,12 +107,23 @@ TEST_P(Linear, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Linear,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("linear")),
                                             ::testing::Values(1, 2, 7, 33, 65), ::testing::Values(1, 3, 31, 384, 500),
-                                            ::testing::Values(1, 2, 17, 48, 63, 500)));
+                                            ::testing::Values(1, 2, 17, 48, 63, 500)),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRows, Linear,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(500),
-                                            ::testing::Values(127, 769), ::testing::Values(97)));
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("linear")), ::testing::Values(500),
+                                            ::testing::Values(127, 769), ::testing::Values(97)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, Linear,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("linear")),
+                                            ::testing::Values(1, 7, 65), ::testing::Values(1, 31, 130),
+                                            ::testing::Values(2, 63, 129)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(EmulatedManyRows, Linear,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("linear")), ::testing::Values(140),
+                                            ::testing::Values(49), ::testing::Values(201)),
+                         EngineNames());
 
 class LinearVariants : public ::testing::TestWithParam<std::tuple<std::string, bool, Activation, Residual>> {};
 
@@ -127,14 +138,15 @@ TEST_P(LinearVariants, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LinearVariants,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test("linear")), ::testing::Bool(),
                                             ::testing::Values(Activation::none, Activation::gelu_erf,
                                                               Activation::gelu_tanh, Activation::silu),
-                                            ::testing::Values(Residual::none, Residual::apart, Residual::is_y)));
+                                            ::testing::Values(Residual::none, Residual::apart, Residual::is_y)),
+                         EngineNames());
 
 class LinearOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, LinearOnEngine, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(All, LinearOnEngine, ::testing::ValuesIn(test_engines("linear")), EngineNames());
 
 TEST_P(LinearOnEngine, ReadsAndWritesStridedRowsAndNothingBeside) {
   constexpr std::size_t kRows = 9, kIn = 21, kOut = 53, kStride = 70;
@@ -167,16 +179,16 @@ TEST_P(LinearOnEngine, GeluIsExactWithin3e7) {
   const auto engine = make_test_engine(GetParam());
   const float one = 1;
   const auto packed = engine->pack({&one, 1, 1, 1});
-  constexpr std::size_t kPoints = 240'001;
-  std::vector<float> x(kPoints), y(kPoints);
-  for (std::size_t i = 0; i < kPoints; ++i) x[i] = -12 + 1e-4f * static_cast<float>(i);
+  const std::size_t points = GetParam() == kEmulated ? 2'401 : 240'001;
+  std::vector<float> x(points), y(points);
+  for (std::size_t i = 0; i < points; ++i) x[i] = -12 + 24 * static_cast<float>(i) / static_cast<float>(points - 1);
   for (const Activation activation : {Activation::gelu_erf, Activation::gelu_tanh}) {
-    engine->linear({.x = {x.data(), kPoints, 1, 1},
+    engine->linear({.x = {x.data(), points, 1, 1},
                     .weight = packed.get(),
                     .activation = activation,
-                    .y = {y.data(), kPoints, 1, 1}});
+                    .y = {y.data(), points, 1, 1}});
     double worst_absolute = 0, worst_share = 0;
-    for (std::size_t i = 0; i < kPoints; ++i) {
+    for (std::size_t i = 0; i < points; ++i) {
       const double v = x[i], c = std::sqrt(2 / std::numbers::pi);
       const double want = activation == Activation::gelu_erf ? v / 2 * std::erfc(-v / std::numbers::sqrt2)
                                                              : v / 2 * (1 + std::tanh(c * (v + 0.044715 * v * v * v)));
@@ -220,7 +232,7 @@ TEST_P(LinearOnEngine, NoRowsIsNothingToDo) {
 
 TEST(LinearDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   const Variant variant{.activation = Activation::gelu_tanh, .residual = Residual::apart};
-  for (const std::string& name : engines_under_test())
+  for (const std::string& name : fast_engines("linear"))
     for (const std::size_t rows : {5, 47, 48, 65, 200, 500}) {
       const Problem problem(rows, 401, 195);
       const auto one = problem.run(*make_test_engine(name, 1), variant);
@@ -232,9 +244,9 @@ TEST(LinearDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
 TEST(LinearPacking, ServesEverySimdTarget) {
   const Problem problem(20, 390, 67);
   const auto want = problem.run(*make_engine("reference"), {});
-  for (const std::string& packed_by : engines_under_test()) {
+  for (const std::string& packed_by : cpu_engines()) {
     const auto packed = make_test_engine(packed_by)->pack(problem.weight_view());
-    for (const std::string& used_by : engines_under_test())
+    for (const std::string& used_by : cpu_engines())
       EXPECT_LE(problem.worst_share(problem.run(*make_test_engine(used_by), *packed, {}), want, {}), 1.0)
           << packed_by << " packs, " << used_by << " uses";
   }

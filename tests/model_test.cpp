@@ -14,6 +14,7 @@
 #include "host/io/npy.h"
 #include "tests/support/compare.h"
 #include "tests/support/control.h"
+#include "tests/support/engine_memory.h"
 #include "tests/support/engines.h"
 #include "tests/support/errors.h"
 #include "tests/support/files.h"
@@ -51,7 +52,7 @@ TokenBatch golden_batch(const std::string& model) {
   return batch;
 }
 
-/// Keeps what the forward pass shows; the engines under test have the host's memory.
+/// Keeps what the forward pass shows.
 class Recorder final : public ForwardObserver {
  public:
   Recorder(Engine& engine, std::vector<std::size_t> offsets) : engine_(engine), offsets_(std::move(offsets)) {}
@@ -66,15 +67,16 @@ class Recorder final : public ForwardObserver {
                                    {&attention_step, layer.attention_step},
                                    {&mlp_update, layer.mlp_update},
                                    {&mlp_step, layer.mlp_step}})
-      to->insert(to->end(), from.data, from.data + from.size);
+      add(*to, MatrixView<const float>{from.data, 1, from.size, from.size});
     add_received(layer);
   }
 
   std::vector<double> states, entropies, received, drift, attention_update, attention_step, mlp_update, mlp_step;
 
  private:
-  static void add(std::vector<double>& to, MatrixView<const float> from) {
-    for (std::size_t row = 0; row < from.rows; ++row) to.insert(to.end(), from.row(row), from.row(row) + from.columns);
+  void add(std::vector<double>& to, MatrixView<const float> from) {
+    const std::vector<float> values = on_host(engine_, from);
+    to.insert(to.end(), values.begin(), values.end());
   }
 
   static ConstTensorView tokens_of(ConstTensorView heads, std::size_t first, std::size_t count) {
@@ -85,7 +87,8 @@ class Recorder final : public ForwardObserver {
 
   void add_received(const LayerView& layer) {
     const std::size_t heads = layer.query.shape[0], rows = offsets_.back();
-    std::vector<float> sums(heads * rows);
+    const Tensor sums = on_engine(engine_, std::vector<float>(heads * rows));
+    const MatrixView<float> by_head{sums.vector<float>().data, heads, rows, rows};
     for (std::size_t text = 0; text + 1 < offsets_.size(); ++text) {
       const std::size_t first = offsets_[text], count = offsets_[text + 1] - first;
       engine_.attention_map({.query = tokens_of(layer.query, first, count),
@@ -93,9 +96,9 @@ class Recorder final : public ForwardObserver {
                              .scale = layer.scale,
                              .mask = layer.mask,
                              .log_sum_exp = {layer.log_sum_exp.data + first, heads, count, layer.log_sum_exp.stride},
-                             .received = {sums.data() + first, heads, count, rows}});
+                             .received = {by_head.data + first, heads, count, rows}});
     }
-    received.insert(received.end(), sums.begin(), sums.end());
+    add(received, by_head);
   }
 
   Engine& engine_;
@@ -124,7 +127,12 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& want
 
 class ModelTest : public ::testing::TestWithParam<std::string> {
  protected:
-  std::unique_ptr<Engine> engine_ = make_test_engine(GetParam(), 2);
+  std::unique_ptr<Engine> engine_ = make_bare_test_engine(GetParam(), 2);
+
+  std::vector<double> values_of(MatrixView<const float> states) {
+    const std::vector<float> values = on_host(*engine_, states);
+    return {values.begin(), values.end()};
+  }
 };
 
 // Parity. The bounds are those of f32 interfaces between the operations: each of a layer's roundings is u = 6e-8 of
@@ -149,15 +157,20 @@ TEST_P(ModelTest, AgreesWithTransformers) {
 
     const auto log_probs = by_row(golden<double>(name, "log_probs"), 1, config.vocabulary);
     const std::size_t rows = batch.rows(), vocabulary = config.vocabulary;
-    std::vector<float> logits(rows * vocabulary), log_prob(rows), entropy(rows), top(rows);
-    std::vector<std::int32_t> rank(rows), top_id(rows);
-    model->logits(last, {logits.data(), rows, vocabulary, vocabulary});
-    model->certainty(last, {.target = {batch.ids.data(), rows},
-                            .target_log_prob = {log_prob.data(), rows},
-                            .target_rank = {rank.data(), rows},
-                            .entropy = {entropy.data(), rows},
-                            .top_id = {top_id.data(), rows, 1, 1},
-                            .top_log_prob = {top.data(), rows, 1, 1}});
+    const auto f32 = [&](std::size_t size) { return engine_->allocate(DType::f32, {size}); };
+    const auto i32 = [&](std::size_t size) { return engine_->allocate(DType::i32, {size}); };
+    const Tensor logits_there = f32(rows * vocabulary), log_prob_there = f32(rows), entropy_there = f32(rows),
+                 top_there = f32(rows), rank_there = i32(rows), id_there = i32(rows);
+    const Tensor target = on_engine(*engine_, batch.ids);
+    model->logits(last, {logits_there.vector<float>().data, rows, vocabulary, vocabulary});
+    model->certainty(last, {.target = target.vector<std::int32_t>(),
+                            .target_log_prob = log_prob_there.vector<float>(),
+                            .target_rank = rank_there.vector<std::int32_t>(),
+                            .entropy = entropy_there.vector<float>(),
+                            .top_id = {id_there.vector<std::int32_t>().data, rows, 1, 1},
+                            .top_log_prob = {top_there.vector<float>().data, rows, 1, 1}});
+    const auto logits = on_host<float>(*engine_, logits_there), log_prob = on_host<float>(*engine_, log_prob_there),
+               entropy = on_host<float>(*engine_, entropy_there), top = on_host<float>(*engine_, top_there);
     for (std::size_t row = 0; row < rows; ++row) {
       const double* const want = log_probs.data() + row * vocabulary;
       const float* const logit = logits.data() + row * vocabulary;
@@ -184,7 +197,8 @@ TEST_P(ModelTest, RunsInBf16) {
     const auto states = by_row(golden<double>(name, "hidden_states"), config.layers + 1, config.width);
     const std::vector<double> want(states.end() - static_cast<std::ptrdiff_t>(got.rows * got.columns), states.end());
     double worst = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(got.data[i] - want[i]));
+    const std::vector<double> states_got = values_of(got);
+    for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(states_got[i] - want[i]));
     EXPECT_LE(worst, 10 * 0x1p-8 * static_cast<double>(config.layers) * largest(want));
     EXPECT_GE(worst, 1e-4 * largest(want));
   }
@@ -220,12 +234,10 @@ TEST_P(ModelTest, GivesATextTheSameStatesWhateverIsBesideIt) {
     const TokenBatch both = golden_batch(name);
     ForwardObserver nothing;
     const MatrixView<const float> states = model->forward(both, nothing);
-    const std::size_t d = model->config().width;
-    const std::vector<double> second(states.row(kTokens), states.row(kTokens) + kTokens * d);
+    const std::vector<double> second = values_of(states.rows_from(kTokens, kTokens));
     TokenBatch alone;
     alone.add(std::span(both.ids).subspan(kTokens));
-    const MatrixView<const float> again = model->forward(alone, nothing);
-    expect_near({again.data, again.data + kTokens * d}, second, 1e-5 * largest(second), "states");
+    expect_near(values_of(model->forward(alone, nothing)), second, 1e-5 * largest(second), "states");
   }
 }
 
@@ -235,20 +247,18 @@ TEST_P(ModelTest, ContinuesATextFromTheCacheAsIfItWereWhole) {
     const auto model = load_model(*engine_, model_path(name));
     const TokenBatch batch = golden_batch(name);
     const std::span whole = std::span(batch.ids).first(kTokens);
-    const std::size_t d = model->config().width;
     ForwardObserver nothing;
     TokenBatch text;
     text.add(whole);
-    const MatrixView<const float> at_once = model->forward(text, nothing);
-    const std::vector<double> want(at_once.data, at_once.data + kTokens * d);
+    const std::vector<double> want = values_of(model->forward(text, nothing));
 
     const auto cache = model->make_cache(kTokens);
     std::vector<double> got;
     for (const auto& [first, count] : {std::pair<std::size_t, std::size_t>{0, 5}, {5, 1}, {6, 6}, {12, 1}}) {
       TokenBatch piece;
       piece.add(whole.subspan(first, count));
-      const MatrixView<const float> states = model->forward(piece, nothing, cache.get());
-      got.insert(got.end(), states.data, states.data + count * d);
+      const std::vector<double> states = values_of(model->forward(piece, nothing, cache.get()));
+      got.insert(got.end(), states.begin(), states.end());
     }
     EXPECT_EQ(cache->tokens(), kTokens);
     expect_near(got, want, 1e-5 * largest(want), "states");
@@ -273,12 +283,10 @@ TEST_P(ModelTest, ContinuesATextInBf16) {
     text.add(whole);
     past.add(whole.first(kPast));
     rest.add(whole.subspan(kPast));
-    const MatrixView<const float> at_once = model->forward(text, nothing).rows_from(kPast, kTokens - kPast);
-    const std::vector<double> want(at_once.data, at_once.data + at_once.rows * at_once.columns);
+    const std::vector<double> want = values_of(model->forward(text, nothing).rows_from(kPast, kTokens - kPast));
     const auto cache = model->make_cache(kTokens);
     model->forward(past, nothing, cache.get());
-    const MatrixView<const float> states = model->forward(rest, nothing, cache.get());
-    const std::vector<double> got(states.data, states.data + states.rows * states.columns);
+    const std::vector<double> got = values_of(model->forward(rest, nothing, cache.get()));
     expect_near(got, want, 10 * 0x1p-8 * static_cast<double>(model->config().layers) * largest(want), "states");
   }
 }
@@ -302,8 +310,7 @@ TEST_P(ModelTest, StopsWhenAsked) {
       [&](const Control* control) { model->forward(golden_batch("bert"), nothing, nullptr, control); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ModelTest, ::testing::ValuesIn(test_engines()),
-                         [](const auto& param_info) { return param_info.param; });
+INSTANTIATE_TEST_SUITE_P(Engines, ModelTest, ::testing::ValuesIn(test_engines("attention")), EngineNames());
 
 TEST(ModelBits, AreTheSameOnAnyNumberOfThreads) {
   for (const std::string& name : kModels) {

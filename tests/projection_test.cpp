@@ -72,7 +72,7 @@ TEST_P(Projection, AgreesWithTheReference) {
   const auto [n, d, k, with_mean] = GetParam();
   const Problem problem(n, d, k, with_mean);
   const auto want = problem.run(*make_engine("reference"));
-  for (const std::string& engine : engines_under_test())
+  for (const std::string& engine : engines_under_test("projection"))
     EXPECT_LE(worst_share(problem, problem.run(*make_test_engine(engine)), want), 1.0) << engine;
 }
 
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, Projection,
                                             ::testing::Values(1, 2, 9, 24, 50, 97), ::testing::Bool()));
 
 class ProjectionOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, ProjectionOnEngine, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(Engines, ProjectionOnEngine, ::testing::ValuesIn(test_engines("projection")));
 
 TEST_P(ProjectionOnEngine, GivesTheSameBitsForAnyThreads) {
   const Problem problem(1001, 65, 50, true);

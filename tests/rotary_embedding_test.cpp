@@ -82,8 +82,14 @@ TEST_P(RotaryEmbedding, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, RotaryEmbedding,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::ValuesIn(kLayouts),
-                                            ::testing::Values(1, 2, 3, 17, 31, 33, 63, 64, 65, 127, 129, 500)));
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("rotary_embedding")),
+                                            ::testing::ValuesIn(kLayouts),
+                                            ::testing::Values(1, 2, 3, 17, 31, 33, 63, 64, 65, 127, 129, 500)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, RotaryEmbedding,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("rotary_embedding")),
+                                            ::testing::ValuesIn(kLayouts), ::testing::Values(2, 3, 17, 64, 80)),
+                         EngineNames());
 
 TEST(RotaryEmbeddingComparison, SeesAPlantedFault) {
   const Problem problem(3, 2, 17, 8, RotaryLayout::halves);
@@ -98,7 +104,8 @@ TEST(RotaryEmbeddingComparison, SeesAPlantedFault) {
 
 class RotaryEmbeddingOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, RotaryEmbeddingOnEngine, ::testing::ValuesIn(test_engines()));
+INSTANTIATE_TEST_SUITE_P(All, RotaryEmbeddingOnEngine, ::testing::ValuesIn(test_engines("rotary_embedding")),
+                         EngineNames());
 
 // A quarter turn takes (a, b) to (-b, a): which elements pair up, and which way they turn.
 TEST_P(RotaryEmbeddingOnEngine, TurnsTheLayoutsOwnPairs) {
@@ -146,7 +153,7 @@ TEST_P(RotaryEmbeddingOnEngine, NoRowsOrNoPairsIsNothingToDo) {
 }
 
 TEST(RotaryEmbeddingDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : engines_under_test())
+  for (const std::string& name : fast_engines("rotary_embedding"))
     for (const RotaryLayout layout : kLayouts)
       for (const std::size_t rows : {1, 33, 600}) {  // the last on several threads
         const Problem problem(rows, 3, 65, 31, layout);

@@ -133,11 +133,19 @@ TEST_P(SwigluMlp, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(1, 2, 17, 65),
-                                            ::testing::Values(1, 48, 127), ::testing::Values(1, 63, 401)));
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("swiglu_mlp")),
+                                            ::testing::Values(1, 2, 17, 65), ::testing::Values(1, 48, 127),
+                                            ::testing::Values(1, 63, 401)),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(65),
-                                            ::testing::Values(31, 401), ::testing::Values(129, 775)));
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("swiglu_mlp")), ::testing::Values(65),
+                                            ::testing::Values(31, 401), ::testing::Values(129, 775)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, SwigluMlp,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("swiglu_mlp")),
+                                            ::testing::Values(1, 65), ::testing::Values(1, 48),
+                                            ::testing::Values(1, 63, 130)),
+                         EngineNames());
 
 class SwigluMlpVariants : public ::testing::TestWithParam<std::tuple<std::string, bool, Residual>> {};
 
@@ -152,8 +160,9 @@ TEST_P(SwigluMlpVariants, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SwigluMlpVariants,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
-                                            ::testing::Values(Residual::none, Residual::x, Residual::is_y)));
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test("swiglu_mlp")), ::testing::Bool(),
+                                            ::testing::Values(Residual::none, Residual::x, Residual::is_y)),
+                         EngineNames());
 
 // By hand: gate log 3, so silu = log 3 * 3/4; up 2; down 4.
 TEST(SwigluMlpReference, IsTheFormula) {
@@ -171,7 +180,7 @@ TEST(SwigluMlpReference, IsTheFormula) {
 }
 
 TEST(SwigluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : engines_under_test())
+  for (const std::string& name : fast_engines("swiglu_mlp"))
     for (const std::size_t rows : {1, 5, 47, 48, 65, 200}) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});

@@ -88,7 +88,7 @@ TEST_P(ExactGradient, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, ExactGradient,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
                                             ::testing::Values(2, 3, 17, 31, 33, 63, 65, 127, 129, 500, 1031),
                                             ::testing::Values(2, 3), ::testing::Values(1e-4f, 1.0f, 30.0f)));
 
@@ -174,7 +174,7 @@ TEST_P(Step, FollowsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Step,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
                                             ::testing::Values(2, 3, 17, 65, 300), ::testing::Values(2, 3),
                                             ::testing::Values(0.01f, 3.0f)));
 
@@ -307,7 +307,7 @@ TEST_P(Tsne, SeparatesGroupsAndLowersTheDivergence) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test()));
+INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test("tsne_gradient")));
 
 TEST(TsneArguments, NameTheValueThatIsWrong) {
   const auto engine = make_engine("cpu"), reference = make_engine("reference");

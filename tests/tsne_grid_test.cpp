@@ -85,7 +85,8 @@ TEST_P(Grid, ErrorSeesAPlantedFault) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Grid,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(2, 3)));
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
+                                            ::testing::Values(2, 3)));
 
 TEST(TsneConfig, TakesAllPairsOfFewPointsAndAGridForMany) {
   using cpu::choose_tsne_config;

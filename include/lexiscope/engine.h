@@ -119,9 +119,9 @@ struct EngineOptions {
 /// The names that make_engine takes on this machine, the fastest first.
 std::vector<std::string> available_engines();
 
-/// "cuda", "cpu" or "reference". Throws Error{kInvalidArgument} for another name (saying which are available) or negative
-/// threads, and Error{kDevice} where "cuda" is not available here: no plug-in, no driver or one that is too old, no
-/// device, or no code for its architecture.
+/// "cuda", "cpu" or "reference". Throws Error{kInvalidArgument} for another name (saying which are available) or
+/// negative threads, and Error{kDevice} where "cuda" is not available here: no plug-in, no driver or one that is too
+/// old, no device, or no code for its architecture.
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options = {});
 
 /// The SIMD targets compiled in that this processor has, the widest first: of "avx512-vnni", "avx512", "avx2",

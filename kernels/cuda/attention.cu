@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_launch.cuh"
+#include "kernels/cuda/pack.h"
 
 namespace lexiscope::cuda {
 namespace {
@@ -34,10 +35,10 @@ __global__ void __launch_bounds__(kPackThreads) attention_pack_kernel(ConstTenso
   if (row >= heads.shape[0] * heads.shape[1]) return;
   const std::uint16_t* const from = static_cast<const std::uint16_t*>(heads.data) +
                                     row / heads.shape[1] * heads.strides[0] + row % heads.shape[1] * heads.strides[1];
-  alignas(16) std::uint16_t chunk[kChunk];
+  Pack<std::uint16_t, kChunk> chunk;
 #pragma unroll
-  for (std::size_t i = 0; i < kChunk; ++i) chunk[i] = column + i < heads.shape[2] ? from[column + i] : 0;
-  *reinterpret_cast<uint4*>(packed + at * kChunk) = *reinterpret_cast<const uint4*>(chunk);
+  for (std::size_t i = 0; i < kChunk; ++i) chunk.values[i] = column + i < heads.shape[2] ? from[column + i] : 0;
+  store_pack(packed + at * kChunk, chunk);
 }
 
 ConstTensorView pack(const ConstTensorView& heads, std::byte*& workspace, cudaStream_t stream) {

@@ -1,21 +1,53 @@
-// The engines a test runs on: every engine here, the cpu engine once for each SIMD target of this processor.
+// The engines a test runs on: every engine here, the cpu engine once for each SIMD target of this processor, and the
+// CUDA engine on the emulator.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
+#include "host/engines/staged_engine.h"
 #include "lexiscope/engine.h"
+#ifdef LEXISCOPE_EMULATED
+#include "tests/support/emulated_engine.h"
+#endif
 
 namespace lexiscope::testing {
 
-/// Names for make_test_engine: "reference", "cpu_avx512", "cpu_avx2", "cpu_scalar", ... (letters, digits and _ only, so
-/// that they can be parts of test names). With LEXISCOPE_TEST_WIDEST_TARGET in the environment the cpu engine stands
-/// there once: enough where the question is what threads do.
-inline std::vector<std::string> test_engines() {
+inline constexpr std::string_view kEmulated = "cuda_emulated";
+
+/// Whether an engine has an operation (of the name that lexiscope validate gives it). What the cuda engine lacks yet is
+/// listed here and in tests/cuda_engine_test.cpp, which expects the engine to say so.
+inline bool has_operation(std::string_view engine, std::string_view operation) {
+  constexpr std::string_view kNotOnCuda[] = {
+      "covariance", "eigendecomposition", "projection", "neighbors", "affinities",       "global_affinities",
+      "plan_tsne",  "tsne_gradient",      "tsne_step",  "tsne_kl",   "cosine_statistics"};
+  return !engine.starts_with("cuda") || std::ranges::find(kNotOnCuda, operation) == std::end(kNotOnCuda);
+}
+
+/// The emulated engine, where this build has it and it has the operation; otherwise none.
+inline std::vector<std::string> emulated_engines([[maybe_unused]] std::string_view operation) {
+#ifdef LEXISCOPE_EMULATED
+  if (has_operation(kEmulated, operation)) return {std::string(kEmulated)};
+#endif
+  return {};
+}
+
+/// Names for make_test_engine: "cpu_avx512", "cpu_avx2", "cpu_scalar", ..., "cuda" (letters, digits and _ only, so that
+/// they can be parts of test names): the engines of this machine that have the operation, but for the reference. For
+/// grids of thousands of cases; the emulated engine takes an instance of its own with fewer. With
+/// LEXISCOPE_TEST_WIDEST_TARGET in the environment the cpu engine stands there once: enough where the question is what
+/// threads do.
+inline std::vector<std::string> fast_engines(std::string_view operation) {
   std::vector<std::string> names;
   for (const std::string& engine : available_engines()) {
+    if (engine == "reference" || !has_operation(engine, operation)) continue;
     if (engine != "cpu") {
       names.push_back(engine);
       continue;
@@ -30,20 +62,55 @@ inline std::vector<std::string> test_engines() {
   return names;
 }
 
-/// All of test_engines() but the reference, for tests that compare with it.
-inline std::vector<std::string> engines_under_test() {
-  auto names = test_engines();
-  std::erase(names, "reference");
+/// The same and the emulated engine: all that are compared with the reference.
+inline std::vector<std::string> engines_under_test(std::string_view operation) {
+  auto names = fast_engines(operation);
+  std::ranges::copy(emulated_engines(operation), std::back_inserter(names));
   return names;
 }
 
-/// Makes the engine, and for a cpu engine narrows the process to its SIMD target (for other engines to the widest).
-inline std::unique_ptr<Engine> make_test_engine(const std::string& name, int threads = 0) {
+/// The same and the reference.
+inline std::vector<std::string> test_engines(std::string_view operation) {
+  auto names = engines_under_test(operation);
+  names.emplace_back("reference");
+  return names;
+}
+
+/// The cpu engine's names: one for each SIMD target.
+inline std::vector<std::string> cpu_engines() {
+  auto names = fast_engines("linear");
+  std::erase_if(names, [](const std::string& name) { return !name.starts_with("cpu_"); });
+  return names;
+}
+
+/// The engine itself: arrays lie in its own memory, which may not be the host's. For a cpu engine the process is
+/// narrowed to its SIMD target (for other engines to the widest).
+inline std::unique_ptr<Engine> make_bare_test_engine(const std::string& name, int threads = 0) {
+#ifdef LEXISCOPE_EMULATED
+  if (name == kEmulated) return make_emulated_engine();
+#endif
   const bool cpu = name.starts_with("cpu_");
   std::string target = cpu ? name.substr(4) : simd_targets().front();
   if (const auto underscore = target.find('_'); underscore != std::string::npos) target[underscore] = '-';
   set_simd_target(target);
   return make_engine(cpu ? "cpu" : name, {.threads = threads});
 }
+
+/// The engine as a test of one operation wants it: it takes host memory.
+inline std::unique_ptr<Engine> make_test_engine(const std::string& name, int threads = 0) {
+  auto engine = make_bare_test_engine(name, threads);
+  if (engine->memory_is_host()) return engine;
+  return std::make_unique<StagedEngine>(std::move(engine));
+}
+
+/// Names tests after the engine that they run on: their parameter, or the first part of it. Parts behind it are
+/// counted.
+struct EngineNames {
+  std::string operator()(const ::testing::TestParamInfo<std::string>& info) const { return info.param; }
+  template <typename... Rest>
+  std::string operator()(const ::testing::TestParamInfo<std::tuple<std::string, Rest...>>& info) const {
+    return std::get<0>(info.param) + "_" + std::to_string(info.index);
+  }
+};
 
 }  // namespace lexiscope::testing

@@ -41,7 +41,7 @@ bool has_code_for(int major, int minor, std::span<const int> built) noexcept {
   return std::ranges::any_of(built, runs) || (!built.empty() && built.back() <= 10 * major + minor);
 }
 
-DeviceSearch find_device() {
+DeviceSearch find_device(std::span<const int> built) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
@@ -55,13 +55,13 @@ DeviceSearch find_device() {
       cudaGetLastError();
       return {.reason = fmt::format("cudaGetDeviceProperties failed on device {}: {}", index, describe(failure))};
     }
-    if (has_code_for(properties.major, properties.minor, built_architectures())) return {.index = index};
+    if (has_code_for(properties.major, properties.minor, built)) return {.index = index};
     without_code += fmt::format("{}{} of compute capability {}.{}", without_code.empty() ? "" : ", ", properties.name,
                                 properties.major, properties.minor);
   }
   if (count == 0) return {.reason = "no CUDA device"};
   return {.reason = fmt::format("no code for {}: the kernels were built for architectures {}", without_code,
-                                fmt::join(built_architectures(), ", "))};
+                                fmt::join(built, ", "))};
 }
 
 }  // namespace lexiscope::cuda

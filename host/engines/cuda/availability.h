@@ -20,6 +20,6 @@ struct DeviceSearch {
   std::string reason{};  ///< why none can: no driver, one that is too old, no device, no code for its architecture
 };
 
-DeviceSearch find_device();
+DeviceSearch find_device(std::span<const int> built = built_architectures());
 
 }  // namespace lexiscope::cuda

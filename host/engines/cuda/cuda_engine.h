@@ -13,6 +13,8 @@
 
 namespace lexiscope::cuda {
 
+struct Perceptron;
+
 struct CudaEngineOptions {
   std::string_view name = "cuda";  ///< outlives the engine and what it packs
   int device = 0;
@@ -61,6 +63,12 @@ class CudaEngine final : public Engine {
   CosineStatistics do_cosine_statistics(const CosineStatisticsArgs& args) override;
 
   [[noreturn]] void fail_unsupported(std::string_view operation) const;
+  void run_perceptron(std::string_view operation, const Perceptron& work);
+
+  /// Memory for the kernels of one call, null for none. It may go back to the pool once they are enqueued.
+  std::shared_ptr<void> allocate_workspace(std::size_t bytes) { return bytes > 0 ? pool_->allocate(bytes) : nullptr; }
+  const cudaDeviceProp& properties() const noexcept { return device_->properties(); }
+  cudaStream_t stream() const noexcept { return stream_->handle(); }
 
   /// enqueue() on a device that is current and usable.
   template <typename Enqueue>

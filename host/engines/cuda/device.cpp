@@ -23,7 +23,8 @@ void Device::enter() {
 void Device::check(cudaError_t status, std::string_view call) {
   if (status == cudaSuccess) return;
   note_failure();
-  fail(ErrorCode::kDevice, "{} failed on device {} ({}): {}", call, index_, properties_.name, describe(status));
+  fail(status == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kDevice,
+       "{} failed on device {} ({}): {}", call, index_, properties_.name, describe(status));
 }
 
 void Device::note_failure() noexcept {

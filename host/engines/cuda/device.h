@@ -21,8 +21,8 @@ class Device {
   /// error stays until the process ends, and what was computed since is lost.
   void enter();
 
-  /// Throws Error{kDevice} unless `status` is success: "cudaMemcpyAsync failed on device 0 (NVIDIA H100):
-  /// cudaErrorInvalidValue (invalid argument)".
+  /// Throws Error{kDevice}, or Error{kOutOfMemory} for memory of any kind, unless `status` is success: "cudaMemcpyAsync
+  /// failed on device 0 (NVIDIA H100): cudaErrorInvalidValue (invalid argument)".
   void check(cudaError_t status, std::string_view call);
 
   /// To be called after a failure that somebody else has told: finds out whether the device is usable still.

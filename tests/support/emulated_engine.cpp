@@ -1,0 +1,12 @@
+#include "tests/support/emulated_engine.h"
+
+#include "host/engines/cuda/cuda_engine.h"
+
+namespace lexiscope::testing {
+
+std::unique_ptr<Engine> make_emulated_engine() {
+  return std::make_unique<cuda::CudaEngine>(
+      cuda::CudaEngineOptions{.name = "cuda-emulated", .block_sizes = cuda::BlockSizes::exact});
+}
+
+}  // namespace lexiscope::testing

@@ -1,0 +1,14 @@
+// The CUDA engine on the emulator.
+#pragma once
+
+#include <memory>
+
+#include "lexiscope/engine.h"
+
+namespace lexiscope::testing {
+
+/// Named "cuda-emulated"; its blocks of memory are as long as what was asked for, so that the emulator sees an access
+/// past the end of an array.
+std::unique_ptr<Engine> make_emulated_engine();
+
+}  // namespace lexiscope::testing
