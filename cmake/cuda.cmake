@@ -45,6 +45,7 @@ endif()
 # into it, libcuda never: so it loads where there is no driver, and says so.
 function(lexiscope_add_cuda_plugin)
   file(GLOB sources CONFIGURE_DEPENDS kernels/cuda/*.cu host/engines/cuda/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/cublas_lt_product.cu$")  # the engine asks no library for its products
   add_library(lexiscope_cuda MODULE ${sources} host/core/tensor.cpp)
   list(JOIN LEXISCOPE_CUDA_ARCHITECTURES "," architectures)
   target_compile_definitions(lexiscope_cuda PRIVATE LEXISCOPE_VERSION="${PROJECT_VERSION}"
