@@ -38,6 +38,10 @@ if(LEXISCOPE_WITH_CUDA)
   list(TRANSFORM LEXISCOPE_CUDA_ARCHITECTURES APPEND "-real" OUTPUT_VARIABLE CMAKE_CUDA_ARCHITECTURES)
   list(APPEND CMAKE_CUDA_ARCHITECTURES "${newest}-virtual")
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has it
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
   find_package(CUDAToolkit REQUIRED)
 endif()
 
@@ -47,12 +51,15 @@ function(lexiscope_add_cuda_plugin)
   file(GLOB sources CONFIGURE_DEPENDS kernels/cuda/*.cu host/engines/cuda/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/cublas_lt_product.cu$")  # the engine asks no library for its products
   add_library(lexiscope_cuda MODULE ${sources} host/core/tensor.cpp)
+  # For the engine's sources alone: nvcc takes a definition apart at its commas.
   list(JOIN LEXISCOPE_CUDA_ARCHITECTURES "," architectures)
-  target_compile_definitions(lexiscope_cuda PRIVATE LEXISCOPE_VERSION="${PROJECT_VERSION}"
-    LEXISCOPE_INTERFACE="${LEXISCOPE_INTERFACE}" LEXISCOPE_CUDA_ARCHITECTURES=${architectures})
+  target_compile_definitions(lexiscope_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:LEXISCOPE_VERSION="${PROJECT_VERSION}">
+    $<$<COMPILE_LANGUAGE:CXX>:LEXISCOPE_INTERFACE="${LEXISCOPE_INTERFACE}">)
+  set_source_files_properties(host/engines/cuda/availability.cpp PROPERTIES
+    COMPILE_DEFINITIONS LEXISCOPE_CUDA_ARCHITECTURES=${architectures})
   target_include_directories(lexiscope_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_compile_options(lexiscope_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;-lineinfo;-Xcompiler=-Wall,-Wextra>
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;-Xcompiler=-Wall,-Wextra>
     # nvcc warns of the views' conversion to const, which a const view's class has under a constraint that it fails.
     $<$<COMPILE_LANGUAGE:CUDA>:--diag-suppress=554>
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LEXISCOPE_WERROR}>>:-Werror=all-warnings>

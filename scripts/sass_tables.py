@@ -7,8 +7,7 @@ from pathlib import Path
 import sass_model
 
 ROOT = Path(__file__).resolve().parent.parent
-ATTENTION = re.compile(r"attention_kernel<AttentionVariant\{AttentionTile\{(\d+), (\d+), (\d+), (\d+), (\w+)\}, (\w+), (\w+), "
-                       r"(\d+), (\d+)\}, (\w+)>")
+ATTENTION = re.compile(r"attention_kernel<(\d+), (\d+), (\d+), (\d+), (\w+), (\w+), (\w+), (\d+), (\d+), (\w+)>")
 ELEMENTS = {"__nv_bfloat16": "bf16", "__half": "f16"}
 MIX = {"tensor": ("tensor",), "FMA": ("fma", "imad", "double"), "MUFU": ("mufu",),
        "shared": ("ldmatrix", "shared", "shuffle"), "global": ("global", "copy")}

@@ -516,11 +516,13 @@ __device__ __forceinline__ void attend(AttentionRows<kTile, Element, kStatistics
 }
 
 /// Inputs whose rows begin on 16 bytes, head_dim a multiple of 8; other views are packed first. T_q and T_k below 2^31.
-template <AttentionVariant kVariant, typename Element>
+/// The parameters are an AttentionVariant's members: what nvcc writes for the host cannot name a kernel by one of
+/// those.
+template <int kHeadDim, int kRowTiles, int kKeys, int kStages, bool kQueryInRegisters, bool kPadding, bool kStatistics,
+          int kFrom, int kBelow, typename Element>
 __global__ void __launch_bounds__(32 * kAttentionWarps, 2)
     attention_kernel(const __grid_constant__ AttentionArgs args) {
-  constexpr AttentionTile kTile = kVariant.tile;
-  constexpr bool kPadding = kVariant.padding;
+  constexpr AttentionTile kTile{kHeadDim, kRowTiles, kKeys, kStages, kQueryInRegisters};
   auto& shared = shared_memory<AttentionShared<kTile>>();
   const auto span = AttentionSpan::of_block<kTile, kPadding>(args);
   if (span.head >= static_cast<int>(args.query.shape[0])) return;
@@ -537,7 +539,7 @@ __global__ void __launch_bounds__(32 * kAttentionWarps, 2)
   if (args.scale <= 0) copier.give_sign(shared.query, args.scale);
 
   // Compute.
-  AttentionRows<kTile, Element, kVariant.statistics> rows(args.scale, shared_address(shared.query), warp);
+  AttentionRows<kTile, Element, kStatistics> rows(args.scale, shared_address(shared.query), warp);
   if constexpr (kTile.query_in_registers) {
     stream.wait_for_begin();
 #pragma unroll

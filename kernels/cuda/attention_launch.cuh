@@ -20,7 +20,10 @@ void launch_variant(const AttentionArgs& args, cudaStream_t stream) {
   const auto planes = static_cast<unsigned>((heads + kHeadsAPlane - 1) / kHeadsAPlane);
   const dim3 blocks(static_cast<unsigned>((queries + kTile.rows() - 1) / kTile.rows()),
                     static_cast<unsigned>(heads < kHeadsAPlane ? heads : kHeadsAPlane), planes);
-  launch("attention", attention_kernel<kVariant, Element>,
+  const auto kernel =
+      attention_kernel<kTile.head_dim, kTile.row_tiles, kTile.keys, kTile.stages, kTile.query_in_registers,
+                       kVariant.padding, kVariant.statistics, kVariant.from, kVariant.below, Element>;
+  launch("attention", kernel,
          {.blocks = blocks, .threads = 32 * kAttentionWarps, .shared_bytes = sizeof(AttentionShared<kTile>)}, stream,
          args);
 }
