@@ -10,8 +10,8 @@ namespace lexiscope::cuda {
 std::size_t size_class(std::size_t bytes) noexcept {
   constexpr std::size_t kSmallest = 512;
   if (bytes <= kSmallest) return kSmallest;
-  const std::size_t step = std::bit_floor(bytes - 1) / 8;
-  return (bytes + step - 1) / step * step;
+  const std::size_t step = std::bit_floor(bytes - 1) / 8;  // a power of two
+  return (bytes + step - 1) & ~(step - 1);
 }
 
 MemoryPool::~MemoryPool() { trim(); }
