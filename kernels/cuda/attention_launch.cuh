@@ -31,9 +31,9 @@ void launch_variant(const AttentionArgs& args, cudaStream_t stream) {
 template <typename Element, std::size_t... kIndices>
 void launch_one_of(const AttentionArgs& args, const AttentionVariant& variant, cudaStream_t stream,
                    std::index_sequence<kIndices...>) {
-  ((kAttentionVariants[kIndices] == variant &&
-    (launch_variant<Element, kAttentionVariants[kIndices]>(args, stream), true)) ||
-   ...);
+  static_cast<void>(((kAttentionVariants[kIndices] == variant &&
+                      (launch_variant<Element, kAttentionVariants[kIndices]>(args, stream), true)) ||
+                     ...));
 }
 
 template <typename Element>

@@ -309,7 +309,7 @@ struct MapBlock {
 
 // Of a multiprocessor: with three, f32 would keep some of its sums in memory.
 template <typename Element>
-constexpr unsigned kBlocks = std::is_same_v<Element, float> ? 2 : 3;
+[[maybe_unused]] constexpr unsigned kBlocks = std::is_same_v<Element, float> ? 2 : 3;
 
 template <typename Element, bool kAligned>
 __global__ void __launch_bounds__(kTileThreads, kBlocks<Element>)
