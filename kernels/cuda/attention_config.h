@@ -36,7 +36,7 @@ struct AttentionVariant {
   constexpr bool operator==(const AttentionVariant&) const = default;
 };
 
-/// Those of one head size in the order they are tried. docs/gpu_performance.md has the modelled speed of each.
+/// Those of one head size in the order they are tried. scripts/sass_report.py models the speed of each.
 inline constexpr AttentionVariant kAttentionVariants[] = {
     // head_dim, row_tiles, keys, stages, query_in_registers; padding, statistics, from, below
     {{32, 2, 64, 2, true}, false, true},      {{32, 2, 64, 2, true}, true, true},
