@@ -31,6 +31,7 @@ __device__ __forceinline__ T& shared_memory() {
 #include "simt/device.h"
 #include "simt/intrinsics.h"
 #include "simt/kernel.h"
+#include "simt/sort_pairs.h"
 
 namespace lexiscope {
 
