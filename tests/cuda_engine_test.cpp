@@ -240,13 +240,12 @@ TEST_F(CudaEngineTest, DescribesTheDevice) {
 TEST_F(CudaEngineTest, NamesOperationsThatItDoesNotHave) {
   const auto engine = make_emulated_engine();
   const Tensor floats = engine->allocate(DType::f32, {64}), doubles = engine->allocate(DType::f64, {64}),
-               more = engine->allocate(DType::f64, {64}), ints = engine->allocate(DType::i32, {64});
+               more = engine->allocate(DType::f64, {64});
   const SparseMatrix affinities{.row_offsets = engine->allocate(DType::i64, {5}),
                                 .columns = engine->allocate(DType::i32, {4}),
                                 .values = engine->allocate(DType::f32, {4})};
   float *const f = floats.vector<float>().data, *const g = f + 32;
   double* const d = doubles.vector<double>().data;
-  std::int32_t* const i = ints.vector<std::int32_t>().data;
   const MatrixView<float> points{f, 4, 2, 2};
   const MatrixView<double> square{d, 2, 2, 2};
   const VectorView<double> mean{more.vector<double>().data, 2};
@@ -257,15 +256,6 @@ TEST_F(CudaEngineTest, NamesOperationsThatItDoesNotHave) {
        [&] {
          engine->projection({.x = points, .components = square, .scores = {g, 4, 2, 2}});
        }},
-      {"neighbors",
-       [&] {
-         engine->neighbors({.points = points, .indices = {i, 4, 2, 2}, .distances = {g, 4, 2, 2}});
-       }},
-      {"affinities",
-       [&] {
-         engine->affinities({.indices = {i, 4, 2, 2}, .distances = {g, 4, 2, 2}, .perplexity = 1});
-       }},
-      {"global_affinities", [&] { engine->global_affinities({.points = points}); }},
       {"plan_tsne", [&] { engine->plan_tsne({.affinities = &affinities}); }},
       {"tsne_kl", [&] { engine->tsne_kl({.affinities = &affinities, .positions = points}); }},
       {"cosine_statistics", [&] { engine->cosine_statistics({.x = points}); }}};

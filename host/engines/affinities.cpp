@@ -8,6 +8,7 @@
 #include "host/core/finite.h"
 #include "host/core/memory_limit.h"
 #include "host/core/require.h"
+#include "host/engines/affinities_errors.h"
 #include "host/engines/engines.h"
 #include "kernels/cpu/global_affinities.h"
 #include "kernels/reference/affinities.h"
@@ -19,16 +20,6 @@ constexpr std::size_t kRowsPerChunk = 16384;  // calibrated in some ten millisec
 constexpr double kMultipliesPerChunk = 4e8;   // a thread, of all-pairs work: a tenth of a second or so
 constexpr double kPasses = 3;                 // over all pairs: sum, count, fill
 constexpr std::size_t kMostPoints = std::numeric_limits<std::int32_t>::max();
-
-void require_neighbor(const AffinitiesArgs& args, std::size_t i, std::size_t n) {
-  const std::int32_t index = args.indices.row(i)[n];
-  const float distance = args.distances.row(i)[n];
-  require(index >= 0 && static_cast<std::size_t>(index) < args.indices.rows && static_cast<std::size_t>(index) != i,
-          "affinities: indices[{}, {}] is {}, needs to be 0 to {} and not {} itself", i, n, index,
-          args.indices.rows - 1, i);
-  require(distance >= 0 && std::isfinite(distance),
-          "affinities: distances[{}, {}] is {}, needs to be finite and not negative", i, n, distance);
-}
 
 SparseMatrix allocate_matrix(Engine& engine, std::span<const std::int64_t> row_offsets) {
   const auto entries = static_cast<std::size_t>(row_offsets.back());
@@ -46,12 +37,6 @@ SparseMatrix matrix_of(Engine& engine, const reference::SparseRows& rows) {
   return matrix;
 }
 
-[[noreturn]] void fail_underflow(const GlobalAffinitiesArgs& args) {
-  fail(ErrorCode::kInvalidArgument,
-       "global_affinities: sigma is {}, too small for these points: exp(-distance^2 / 2 sigma^2) is 0 for every pair",
-       args.sigma);
-}
-
 }  // namespace
 
 SparseMatrix Engine::affinities(const AffinitiesArgs& args) {
@@ -64,7 +49,7 @@ SparseMatrix Engine::affinities(const AffinitiesArgs& args) {
           "affinities: perplexity is {}, needs to be 1 to {}, the number of neighbours", args.perplexity, k);
   if (memory_is_host())
     for (std::size_t i = 0; i < N; ++i)
-      for (std::size_t n = 0; n < k; ++n) require_neighbor(args, i, n);
+      for (std::size_t n = 0; n < k; ++n) require_neighbor(N, i, n, args.indices.row(i)[n], args.distances.row(i)[n]);
   return do_affinities(args);
 }
 

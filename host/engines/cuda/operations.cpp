@@ -121,9 +121,6 @@ void CudaEngine::run_perceptron(std::string_view operation, const Perceptron& wo
 void CudaEngine::do_covariance(const CovarianceArgs&) { fail_unsupported("covariance"); }
 void CudaEngine::do_eigendecomposition(const EigendecompositionArgs&) { fail_unsupported("eigendecomposition"); }
 void CudaEngine::do_projection(const ProjectionArgs&) { fail_unsupported("projection"); }
-void CudaEngine::do_neighbors(const NeighborsArgs&) { fail_unsupported("neighbors"); }
-SparseMatrix CudaEngine::do_affinities(const AffinitiesArgs&) { fail_unsupported("affinities"); }
-SparseMatrix CudaEngine::do_global_affinities(const GlobalAffinitiesArgs&) { fail_unsupported("global_affinities"); }
 std::unique_ptr<TsnePlan> CudaEngine::do_plan_tsne(const TsnePlanArgs&) { fail_unsupported("plan_tsne"); }
 void CudaEngine::do_tsne_gradient(const TsneGradientArgs&) { fail_unsupported("tsne_gradient"); }
 void CudaEngine::do_tsne_step(const TsneStepArgs&) { fail_unsupported("tsne_step"); }

@@ -88,6 +88,11 @@ void Stream::fill_with_zeros(void* to, std::size_t bytes) {
   if (bytes > 0) device_->check(cudaMemsetAsync(to, 0, bytes, handle_), "cudaMemsetAsync");
 }
 
+void Stream::synchronize() {
+  device_->enter();
+  device_->check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+}
+
 Stream::Buffer& Stream::buffer_with_room() {
   Buffer& buffer = buffers_[current_];
   if (buffer.used < kBufferBytes) return buffer;

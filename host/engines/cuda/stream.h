@@ -37,6 +37,9 @@ class Stream {
 
   void fill_with_zeros(void* to, std::size_t bytes);
 
+  /// Waits for everything enqueued before.
+  void synchronize();
+
  private:
   struct Buffer {
     std::byte* data = nullptr;
