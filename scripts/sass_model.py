@@ -185,15 +185,20 @@ def main_loop(instructions):
     return max(innermost, key=lambda loop: (work(*loop), loop[0] - loop[1]), default=None)
 
 
-def usual_path(instructions, loop):
+def usual_path(instructions, loop, inner=None, repeats=0):
     """The loop's instructions in the order they run when nothing rare happens: a branch forward is taken where it jumps
-    over no copy and less than an eighth of the useful instructions, on tensor cores over none."""
+    over no copy and less than an eighth of the useful instructions, on tensor cores over none. A loop `inner` inside it
+    stands there `repeats` times."""
     first, last = loop
     useful = useful_kinds(instructions)
     count = lambda some: sum(x.kind in useful for x in some)
     little = 0 if "tensor" in useful else count(instructions[first:last + 1]) / 8
     path, at = [], first
     while at <= last:
+        if inner and at == inner[0]:
+            path += usual_path(instructions, inner) * repeats
+            at = inner[1] + 1
+            continue
         instruction = instructions[at]
         path.append(instruction)
         target = instruction.target
@@ -205,6 +210,20 @@ def usual_path(instructions, loop):
                 continue
         at += 1
     return path
+
+
+def path_around(instructions, products):
+    """The path of the smallest loop that holds the main loop and runs `products` products a turn, the main loop in it as
+    often as that takes."""
+    inner = main_loop(instructions)
+    count = lambda path: sum(x.kind == "tensor" for x in path)
+    one = count(usual_path(instructions, inner))
+    if one >= products:
+        return usual_path(instructions, inner)
+    around = [loop for loop in loops(instructions) if loop[0] <= inner[0] and loop[1] > inner[1]]
+    outer = min(around, key=lambda loop: loop[1] - loop[0])
+    repeats = round((products - count(usual_path(instructions, outer, inner))) / one)
+    return usual_path(instructions, outer, inner, repeats)
 
 
 def occupied(path, arch):

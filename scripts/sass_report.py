@@ -6,6 +6,7 @@ machine code apart and models each main loop (scripts/sass_model.py).
                                              occupancy, the main loop's mix, the modelled share of the machine's peak
     scripts/sass_report.py --arch sm_90      one of them; may be repeated
     scripts/sass_report.py --kernel attention   kernels whose name holds this
+    scripts/sass_report.py --source neighbors   those of sources whose name holds this, which alone are compiled
     scripts/sass_report.py --write           writes docs/gpu_performance.md, all architectures
     scripts/sass_report.py --check           exit status 1 where a loop that computes spills a register, in a kernel that
                                              a device of that architecture may take; nothing is modelled
@@ -27,12 +28,14 @@ from functools import cached_property
 from pathlib import Path
 
 import sass_model
+from sass_families import FAMILIES, family_of
 from sass_model import LIMITS
 from sass_tables import is_taken, write_document
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = list(LIMITS)
 BUILD = ROOT / "build" / "sass"
+OTHERS = ("cub::", "thrust::")  # whose kernels are compiled with ours
 FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}", f"-I{ROOT / 'include'}"]
 
 
@@ -54,7 +57,9 @@ class Kernel:
 
     @cached_property
     def path(self):
-        """The main loop as it usually runs; a kernel without one, from end to end."""
+        """The main loop as it usually runs, or what its family says; a kernel without a loop, from end to end."""
+        if family := family_of(self.name):
+            return family.path(self)
         return sass_model.usual_path(self.instructions, self.loop) if self.loop else self.instructions
 
     @property
@@ -211,7 +216,7 @@ def kernels_of(source, arch, stamp, disassembler):
     names = readable([name for name, *_ in compiled])
     return [Kernel(plain, source.name, arch, int(registers), int(stores), int(loads), threads[name], shared[name],
                    functions[name])
-            for plain, (name, stores, loads, registers) in zip(names, compiled)]
+            for plain, (name, stores, loads, registers) in zip(names, compiled) if not plain.startswith(OTHERS)]
 
 
 def loop_signature(kernel):
@@ -256,18 +261,25 @@ def print_kernel(kernel, shares):
         print(f"    modelled: {shares[id(kernel)]:.1%} of the {kernel.peak} peak; busiest pipe: {kernel.busiest}")
 
 
+def print_families(kernels, shares):
+    for family in FAMILIES:
+        if members := [kernel for kernel in kernels if family.holds(kernel.name)]:
+            print(f"\n{family.section(members, shares)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", action="append", choices=ARCHITECTURES, help="all by default; may be repeated")
     parser.add_argument("--kernel", default="", help="only kernels whose name holds this")
+    parser.add_argument("--source", default="", help="only sources whose name holds this are compiled")
     parser.add_argument("--write", action="store_true", help="write docs/gpu_performance.md")
     parser.add_argument("--check", action="store_true", help="exit status 1 where a loop that computes spills")
     options = parser.parse_args()
-    if options.write and (options.arch or options.kernel):
+    if options.write and (options.arch or options.kernel or options.source):
         parser.error("--write takes every kernel on every architecture")
 
     disassembler, compiler = find_disassembler(), run(find_tool("nvcc"), "--version")
-    sources = sorted((ROOT / "kernels" / "cuda").glob("*.cu"))
+    sources = sorted(source for source in (ROOT / "kernels" / "cuda").glob("*.cu") if options.source in source.name)
     stamps = {source: stamp_of(source, compiler) for source in sources}
     jobs = [(source, arch) for arch in options.arch or ARCHITECTURES for source in sources]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -288,6 +300,7 @@ def main():
     else:
         for kernel in kernels:
             print_kernel(kernel, shares)
+        print_families(kernels, shares)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sass_model
+from sass_families import FAMILIES, share_text, table
 
 ROOT = Path(__file__).resolve().parent.parent
 ATTENTION = re.compile(r"attention_kernel<(\d+), (\d+), (\d+), (\d+), (\w+), (\w+), (\w+), (\d+), (\d+), (\w+)>")
@@ -62,10 +63,6 @@ MEASURE_FIRST = """## What to measure first
 | LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter='norm\\|drift\\|convert'` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
 | products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
 """
-
-
-def share_text(share):
-    return f"{share:.0%}".replace("%", " %")
 
 
 @dataclass(frozen=True)
@@ -151,11 +148,6 @@ def taken_for(kernels, arch, head_dim, statistics):
     wanted = Variant(head_dim, 2, 0, 0, False, False, statistics, 0, 1000)
     taken = (first_of(arch, wanted), "bf16")
     return next(kernel for kernel in kernels if kernel.arch == arch and attention_of(kernel) == taken)
-
-
-def table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
 
 
 def rates_table():
@@ -265,6 +257,7 @@ def write_document(path, kernels, shares):
         "## Attention\n\n", attention_table(kernels, shares, architectures),
         "\nf16 runs the same loops as bf16. The causal mask does not change them: blocks of keys that need a mask are "
         "computed\nfirst, in a loop of their own. The position of the maximum belongs to a second pass.\n\n",
+        *(f"{family.section(kernels, shares)}\n" for family in FAMILIES),
         MEASURE_FIRST, "\n## Every kernel\n\nModelled share of the peak of its main loop, where that is arithmetic:\n\n",
         shares_table(kernels, shares, architectures),
         "\nRegisters, blocks a multiprocessor, and the share of its threads that they are:\n\n",
