@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Draws the token map of a finished run as a picture: one dot a token, brighter where tokens crowd, coloured by kind.
 
-    scripts/plot_map.py RUN [--out PICTURE]    RUN/map.png by default; needs matplotlib (scripts/requirements.txt)
+    scripts/plot_map.py RUN [--out PICTURE]    RUN-map.png by default; needs matplotlib (scripts/requirements.txt)
+
+The picture lies beside the run: a run directory in which other files lie is not replaced by --overwrite.
 
 Reads manifest.json, tokens.tsv and tsne.npy as docs/formats.md describes them.
 """
@@ -176,9 +178,9 @@ def draw(run, out):
 def main():
     parser = argparse.ArgumentParser(description="Draws the token map of a finished run.")
     parser.add_argument("run", type=Path, help="the folder that `lexiscope project --out` wrote")
-    parser.add_argument("-o", "--out", type=Path, help="the picture (default: RUN/map.png)")
+    parser.add_argument("-o", "--out", type=Path, help="the picture (default: RUN-map.png)")
     arguments = parser.parse_args()
-    out = arguments.out or arguments.run / "map.png"
+    out = arguments.out or arguments.run.with_name(arguments.run.resolve().name + "-map.png")
     draw(arguments.run, out)
     print(f"map drawn to {out}")
 

@@ -12,7 +12,7 @@ model=$(scripts/fetch_minilm.sh)
 language_model=$(scripts/fetch_smollm2.sh)
 
 build/cpu-release/lexiscope project "$model" --out runs/minilm --overwrite
-"$venv/bin/python" scripts/plot_map.py runs/minilm --out runs/minilm/map.png
+"$venv/bin/python" scripts/plot_map.py runs/minilm --out runs/minilm-map.png
 
 echo
 build/cpu-release/lexiscope trace "$model" --text "The river bank was muddy, so the bank sent a letter." \
@@ -22,6 +22,6 @@ build/cpu-release/lexiscope trace "$language_model" --text "The capital of Franc
   --generate 4 --out runs/smollm2-trace --overwrite
 
 echo
-echo "The runs lie in $PWD/runs: minilm (its map in map.png), minilm-trace and smollm2-trace; each manifest.json says what"
-echo "the arrays beside it are."
+echo "The runs lie in $PWD/runs: minilm (its map in minilm-map.png), minilm-trace and smollm2-trace; each"
+echo "manifest.json says what the arrays beside it are."
 echo "Next: build/cpu-release/lexiscope neighbors $model king paris blue"
