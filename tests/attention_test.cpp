@@ -189,6 +189,7 @@ class Attention : public ::testing::TestWithParam<std::tuple<std::string, Shape,
 
 TEST_P(Attention, AgreesWithTheReference) {
   const auto& [engine, shape, dtype, masks] = GetParam();
+  if (shape.d > 256 && uses_tensor_cores(engine, dtype)) GTEST_SKIP() << "head sizes up to 256 there";
   const Problem problem(shape, dtype, masks.first, masks.second);
   const Expected& expected = expected_of({shape, dtype, masks}, problem);
   EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(engine, 1)), engine), 1.0);
