@@ -10,6 +10,8 @@ machine code apart and models each main loop (scripts/sass_model.py).
     scripts/sass_report.py --write           writes docs/gpu_performance.md, all architectures
     scripts/sass_report.py --check           exit status 1 where a loop that computes spills a register, in a kernel that
                                              a device of that architecture may take; nothing is modelled
+    scripts/sass_report.py --check --plugin build/cuda-ci/liblexiscope_cuda.so
+                                             the same of the machine code in a built plug-in; nothing is compiled
 
 Needs nvcc and ptxas (LEXISCOPE_NVCC, or on the PATH or in /usr/local/cuda/bin) and NVIDIA's disassembler, which
 scripts/python_venv.sh installs from scripts/requirements-sass.txt.
@@ -23,6 +25,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,8 +134,8 @@ def find_disassembler():
     return str(found[0])
 
 
-def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+def run(*command, cwd=None):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd)
     if done.returncode:
         sys.exit(f"sass_report: {' '.join(map(str, command))}\n{done.stderr}")
     return done.stdout + done.stderr
@@ -219,6 +222,26 @@ def kernels_of(source, arch, stamp, disassembler):
             for plain, (name, stores, loads, registers) in zip(names, compiled) if not plain.startswith(OTHERS)]
 
 
+USAGE = re.compile(r"Function (\S+?):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+)")
+
+
+def kernels_of_plugin(plugin, disassembler):
+    """All kernels in the plug-in. It does not say what was spilled: the stack counts as such."""
+    kernels = []
+    with tempfile.TemporaryDirectory() as folder:
+        run(find_tool("cuobjdump"), "-xelf", "all", plugin.resolve(), cwd=folder)
+        for cubin in sorted(Path(folder).glob("*.cubin")):
+            arch = re.search(r"sm_\d+", cubin.name)[0]
+            functions = sass_model.parse(run(disassembler, "-c", "-hex", cubin))
+            usage = USAGE.findall(run(find_tool("cuobjdump"), "-res-usage", cubin))
+            names = readable([name for name, *_ in usage])
+            kernels += [Kernel(plain, plugin.name, arch, int(registers), int(stack), int(stack), 1024, int(shared),
+                               functions[name])
+                        for plain, (name, registers, stack, shared) in zip(names, usage)
+                        if not plain.startswith(OTHERS)]
+    return kernels
+
+
 def loop_signature(kernel):
     """What the model sees of a loop: kernels that differ by the type of their elements alone share it."""
     return (kernel.arch, kernel.blocks, kernel.threads,
@@ -267,6 +290,16 @@ def print_families(kernels, shares):
             print(f"\n{family.section(members, shares)}")
 
 
+def compile_all(options, disassembler):
+    compiler = run(find_tool("nvcc"), "--version")
+    sources = sorted(source for source in (ROOT / "kernels" / "cuda").glob("*.cu") if options.source in source.name)
+    stamps = {source: stamp_of(source, compiler) for source in sources}
+    jobs = [(source, arch) for arch in options.arch or ARCHITECTURES for source in sources]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda job: kernels_of(*job, stamps[job[0]], disassembler), jobs)
+        return [kernel for some in found for kernel in some]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", action="append", choices=ARCHITECTURES, help="all by default; may be repeated")
@@ -274,17 +307,16 @@ def main():
     parser.add_argument("--source", default="", help="only sources whose name holds this are compiled")
     parser.add_argument("--write", action="store_true", help="write docs/gpu_performance.md")
     parser.add_argument("--check", action="store_true", help="exit status 1 where a loop that computes spills")
+    parser.add_argument("--plugin", type=Path, help="check this plug-in's machine code")
     options = parser.parse_args()
+    if options.plugin and not options.check:
+        parser.error("--plugin goes with --check")
     if options.write and (options.arch or options.kernel or options.source):
         parser.error("--write takes every kernel on every architecture")
 
-    disassembler, compiler = find_disassembler(), run(find_tool("nvcc"), "--version")
-    sources = sorted(source for source in (ROOT / "kernels" / "cuda").glob("*.cu") if options.source in source.name)
-    stamps = {source: stamp_of(source, compiler) for source in sources}
-    jobs = [(source, arch) for arch in options.arch or ARCHITECTURES for source in sources]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda job: kernels_of(*job, stamps[job[0]], disassembler), jobs)
-        kernels = [kernel for some in found for kernel in some if options.kernel in kernel.name]
+    disassembler = find_disassembler()
+    kernels = kernels_of_plugin(options.plugin, disassembler) if options.plugin else compile_all(options, disassembler)
+    kernels = [kernel for kernel in kernels if options.kernel in kernel.name]
     if not kernels:
         sys.exit("sass_report: no kernel found")
 
