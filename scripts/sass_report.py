@@ -13,7 +13,7 @@ machine code apart and models each main loop (scripts/sass_model.py).
     scripts/sass_report.py --check --plugin build/cuda-ci/liblexiscope_cuda.so
                                              the same of the machine code in a built plug-in; nothing is compiled
 
-Needs nvcc and ptxas (LEXISCOPE_NVCC, or on the PATH or in /usr/local/cuda/bin) and NVIDIA's disassembler, which
+Needs nvcc and ptxas (LEXISCOPE_NVCC, or on the PATH or in /usr/local/cuda/bin) and NVIDIA's disassemblers, which
 scripts/python_venv.sh installs from scripts/requirements-sass.txt.
 """
 
@@ -125,12 +125,12 @@ def find_tool(name):
     return found
 
 
-def find_disassembler():
+def find_packaged_tool(name):
     venv = subprocess.run([ROOT / "scripts" / "python_venv.sh", "sass", "scripts/requirements-sass.txt"], check=True,
                           capture_output=True, text=True).stdout.strip()
-    found = list((ROOT / venv).glob("lib/python*/site-packages/nvidia/*/bin/nvdisasm"))
+    found = list((ROOT / venv).glob(f"lib/python*/site-packages/nvidia/*/bin/{name}"))
     if not found:
-        sys.exit("sass_report: the package nvidia-cuda-nvdisasm holds no nvdisasm")
+        sys.exit(f"sass_report: the package nvidia-cuda-{name} holds no {name}")
     return str(found[0])
 
 
@@ -227,13 +227,13 @@ USAGE = re.compile(r"Function (\S+?):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 
 def kernels_of_plugin(plugin, disassembler):
     """All kernels in the plug-in. It does not say what was spilled: the stack counts as such."""
-    kernels = []
+    kernels, dump = [], find_packaged_tool("cuobjdump")
     with tempfile.TemporaryDirectory() as folder:
-        run(find_tool("cuobjdump"), "-xelf", "all", plugin.resolve(), cwd=folder)
+        run(dump, "-xelf", "all", plugin.resolve(), cwd=folder)
         for cubin in sorted(Path(folder).glob("*.cubin")):
             arch = re.search(r"sm_\d+", cubin.name)[0]
             functions = sass_model.parse(run(disassembler, "-c", "-hex", cubin))
-            usage = USAGE.findall(run(find_tool("cuobjdump"), "-res-usage", cubin))
+            usage = USAGE.findall(run(dump, "-res-usage", cubin))
             names = readable([name for name, *_ in usage])
             kernels += [Kernel(plain, plugin.name, arch, int(registers), int(stack), int(stack), 1024, int(shared),
                                functions[name])
@@ -314,7 +314,7 @@ def main():
     if options.write and (options.arch or options.kernel or options.source):
         parser.error("--write takes every kernel on every architecture")
 
-    disassembler = find_disassembler()
+    disassembler = find_packaged_tool("nvdisasm")
     kernels = kernels_of_plugin(options.plugin, disassembler) if options.plugin else compile_all(options, disassembler)
     kernels = [kernel for kernel in kernels if options.kernel in kernel.name]
     if not kernels:
