@@ -214,6 +214,29 @@ TEST_F(StagedEngineTest, KeepsAlignmentAsTheCallerHasIt) {
   }
 }
 
+// Rows that an operation takes from the host's memory on every engine are not copied.
+TEST_F(StagedEngineTest, PassesRowsOfTheHostThrough) {
+  const auto x = random_normal(20 * 3, 1);
+  const MatrixView<const float> rows{x.data(), 20, 3, 3};
+  const auto moments = [&](Engine& engine) {
+    std::vector<double> found(3 + 9);
+    engine.covariance({.x = rows, .mean = {found.data(), 3}, .covariance = {found.data() + 3, 3, 3, 3}});
+    return found;
+  };
+  EXPECT_EQ(moments(*staged_), moments(*reference_));
+  EXPECT_EQ(device_->allocations(), 2u);  // mean and covariance
+  const auto scores = [&](Engine& engine) {
+    const std::vector<double> components{1, 2, 3};
+    std::vector<float> found(20);
+    engine.projection({.x = rows, .components = {components.data(), 1, 3, 3}, .scores = {found.data(), 20, 1, 1}});
+    return found;
+  };
+  EXPECT_EQ(scores(*staged_), scores(*reference_));
+  EXPECT_EQ(device_->allocations(), 4u);
+  EXPECT_EQ(staged_->cosine_statistics({.x = rows}).mean_norm, reference_->cosine_statistics({.x = rows}).mean_norm);
+  EXPECT_EQ(device_->allocations(), 4u);
+}
+
 TEST_F(StagedEngineTest, LeavesInputsAlone) {
   const auto before = random_normal(3 * 4, 1), after = random_normal(3 * 4, 2);
   const auto before_copy = before, after_copy = after;

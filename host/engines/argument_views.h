@@ -1,12 +1,13 @@
-// The views in each operation's arguments, one list an operation. A view of const elements is read alone; what a view
-// of other elements points to is written and may be read.
+// The views of the engine's memory in each operation's arguments, one list an operation. A view of const elements is
+// read alone; what a view of other elements points to is written and may be read. Rows that an operation takes from the
+// host's memory on every engine are in no list.
 #pragma once
 
 #include "lexiscope/engine.h"
 
 namespace lexiscope {
 
-/// visit(view) for every view in `args`, empty ones too.
+/// visit(view) for every such view in `args`, empty ones too.
 template <typename Visit>
 void for_each_view(AttentionArgs& args, Visit&& visit) {
   visit(args.query), visit(args.key), visit(args.value), visit(args.out), visit(args.key_padding);
@@ -69,7 +70,7 @@ void for_each_view(ConvertArgs& args, Visit&& visit) {
 
 template <typename Visit>
 void for_each_view(CovarianceArgs& args, Visit&& visit) {
-  visit(args.x), visit(args.mean), visit(args.covariance);
+  visit(args.mean), visit(args.covariance);
 }
 
 template <typename Visit>
@@ -79,7 +80,7 @@ void for_each_view(EigendecompositionArgs& args, Visit&& visit) {
 
 template <typename Visit>
 void for_each_view(ProjectionArgs& args, Visit&& visit) {
-  visit(args.x), visit(args.mean), visit(args.components), visit(args.scores);
+  visit(args.mean), visit(args.components), visit(args.scores);
 }
 
 template <typename Visit>
@@ -114,7 +115,7 @@ void for_each_view(TsneKlArgs& args, Visit&& visit) {
 
 template <typename Visit>
 void for_each_view(CosineStatisticsArgs& args, Visit&& visit) {
-  visit(args.x), visit(args.directions), visit(args.norms), visit(args.mean);
+  visit(args.directions), visit(args.norms), visit(args.mean);
 }
 
 }  // namespace lexiscope

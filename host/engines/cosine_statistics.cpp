@@ -29,7 +29,7 @@ CosineStatistics Engine::cosine_statistics(const CosineStatisticsArgs& args) {
   require_matrix("cosine_statistics: x", args.x);
   require_matrix("cosine_statistics: directions", args.directions);
   check_stop(args.control);
-  if (memory_is_host()) require_finite("cosine_statistics", "x", args.x, threads());
+  require_finite("cosine_statistics", "x", args.x, threads());
   return do_cosine_statistics(args);
 }
 

@@ -19,7 +19,7 @@ void Engine::covariance(const CovarianceArgs& args) {
   require_matrix("covariance: x", args.x);
   require_matrix("covariance: covariance", args.covariance);
   check_stop(args.control);
-  if (memory_is_host()) require_finite("covariance", "x", args.x, threads());
+  require_finite("covariance", "x", args.x, threads());
   do_covariance(args);
 }
 

@@ -83,9 +83,10 @@ struct ProjectSummary {
   std::uint64_t peak_bytes = 0;                           ///< of this process, by getrusage
 };
 
-/// Runs the job on `engine`, whose memory must be the host's, and writes the run directory: manifest.json, tokens.tsv
-/// and the arrays pca_mean, pca_components, pca_eigenvalues, pca_scores, embedding_norm, neighbor_indices,
-/// neighbor_distances, tsne and tsne_kl (docs/formats.md).
+/// Runs the job on `engine` and writes the run directory: manifest.json, tokens.tsv and the arrays pca_mean,
+/// pca_components, pca_eigenvalues, pca_scores, embedding_norm, neighbor_indices, neighbor_distances, tsne and tsne_kl
+/// (docs/formats.md). The matrix stays in the host's memory; an engine with memory of its own is brought its rows in
+/// pieces, and holds what is computed from them.
 ///
 /// t-SNE follows openTSNE 1.0.4's schedule: 250 iterations with early exaggeration, then the rest; momentum 0.8,
 /// updates and gains kept from one phase into the next, the learning rate N / exaggeration of each phase.
@@ -96,7 +97,7 @@ struct ProjectSummary {
 /// Throws before anything is written: Error{kInvalidArgument} for an option that does not suit the source (a perplexity
 /// too large, more components than columns, an `out` that exists, nothing to resume, another identity),
 /// Error{kInvalidFile} for the initial file, Error{kOutOfMemory} with the bytes needed and available. Later:
-/// Error{kInputOutput} and Error{kCancelled}.
+/// Error{kInputOutput}, Error{kCancelled}, and for a device Error{kDevice} or Error{kOutOfMemory}.
 ProjectSummary project(Engine& engine, const ProjectSource& source, const ProjectOptions& options,
                        const Control* control = nullptr);
 

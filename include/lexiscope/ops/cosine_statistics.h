@@ -18,7 +18,7 @@ struct CosineStatistics {
 
 /// Throws Error{kInvalidArgument} where a shape disagrees, N or d is 0, or x holds a NaN or infinity (names the row).
 struct CosineStatisticsArgs {
-  MatrixView<const float> x{};            ///< [N, d]
+  MatrixView<const float> x{};            ///< [N, d], in the host's memory on every engine, as for the covariance
   MatrixView<const double> directions{};  ///< [m, d] unit rows: the eigenvectors of x^T x; empty for none
   VectorView<float> norms{};              ///< [N] out, or empty
   VectorView<double> mean{};              ///< [d] out, or empty

@@ -11,7 +11,8 @@ namespace lexiscope {
 ///
 /// Throws Error{kInvalidArgument} where a shape disagrees, N or d is 0, or x holds a NaN or infinity (names the row).
 struct CovarianceArgs {
-  MatrixView<const float> x{};  ///< [N, d]
+  /// [N, d], in the host's memory on every engine: the rows may be more than fit in a device's.
+  MatrixView<const float> x{};
   bool centered = true;
   VectorView<double> mean{};        ///< [d] out: the mean row (in either case)
   MatrixView<double> covariance{};  ///< [d, d] out: symmetric, both triangles

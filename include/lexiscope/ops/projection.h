@@ -10,7 +10,7 @@ namespace lexiscope {
 ///
 /// Throws Error{kInvalidArgument} where a shape disagrees or scores overlaps x.
 struct ProjectionArgs {
-  MatrixView<const float> x{};            ///< [N, d]
+  MatrixView<const float> x{};            ///< [N, d], in the host's memory on every engine, as for the covariance
   VectorView<const double> mean{};        ///< [d], or empty for none
   MatrixView<const double> components{};  ///< [k, d], rows
   MatrixView<float> scores{};             ///< [N, k] out
