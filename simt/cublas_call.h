@@ -1,10 +1,12 @@
-// What every entry point of cuBLAS and cuBLASLt does before its own work, and the objects that they hand out.
+// What every entry point of cuBLAS and cuBLASLt does before its own work, and the objects that they hand out; the
+// latter for other libraries too.
 #pragma once
 
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
 #include <atomic>
+#include <concepts>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -22,13 +24,16 @@ struct cublasLtContext {};
 
 namespace lexiscope::simt {
 
-/// Thrown inside an entry point: the call returns this status.
-struct BlasRefusal {
-  cublasStatus_t status;
+/// Thrown inside an entry point of a library: the call returns this status.
+template <typename Status>
+struct LibraryRefusal {
+  Status status;
 };
+using BlasRefusal = LibraryRefusal<cublasStatus_t>;
 
-inline void require(bool condition, cublasStatus_t otherwise) {
-  if (!condition) throw BlasRefusal{otherwise};
+template <typename Status>
+requires(!std::same_as<Status, cudaError_t>) void require(bool condition, Status otherwise) {
+  if (!condition) throw LibraryRefusal<Status>{otherwise};
 }
 
 /// The live objects of one type, by the pointers that callers hold.
@@ -47,14 +52,16 @@ class Handles {
   }
 
   /// Refused with `otherwise` where the handle is unknown, in destroy() too.
-  Object& at(Object* handle, cublasStatus_t otherwise) {
+  template <typename Status>
+  Object& at(Object* handle, Status otherwise) {
     const std::lock_guard lock(mutex_);
     const auto found = objects_.find(handle);
     require(found != objects_.end(), otherwise);
     return *found->second;
   }
 
-  void destroy(Object* handle, cublasStatus_t otherwise) {
+  template <typename Status>
+  void destroy(Object* handle, Status otherwise) {
     const std::lock_guard lock(mutex_);
     require(objects_.erase(handle) == 1, otherwise);
     --count_;

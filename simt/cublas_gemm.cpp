@@ -100,8 +100,8 @@ void multiply_typed(const char* function, cublasHandle_t handle, const Shape& sh
 }
 
 // C = alpha op(A) op(A)^T + beta C, of which one triangle is written.
-void update(const char* function, cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t operation, int n,
-            int k, const void* alpha, const Operand& a, const void* beta, const Operand& c) {
+void update(const char* function, cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t operation,
+            std::int64_t n, std::int64_t k, const void* alpha, const Operand& a, const void* beta, const Operand& c) {
   const cublasContext& context = context_of(handle);
   require(n >= 0 && k >= 0, CUBLAS_STATUS_INVALID_VALUE);
   require(fill == CUBLAS_FILL_MODE_LOWER || fill == CUBLAS_FILL_MODE_UPPER, CUBLAS_STATUS_INVALID_VALUE);
@@ -134,6 +134,16 @@ cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t operation_a,
                            const double* beta, double* c, int ldc) {
   return blas_call("cublasDgemm", [&] {
     multiply("cublasDgemm", handle, {operation_a, operation_b, m, n, k}, alpha, {a, CUDA_R_64F, lda},
+             {b, CUDA_R_64F, ldb}, beta, {c, CUDA_R_64F, ldc}, false);
+  });
+}
+
+cublasStatus_t cublasDgemm_64(cublasHandle_t handle, cublasOperation_t operation_a, cublasOperation_t operation_b,
+                              std::int64_t m, std::int64_t n, std::int64_t k, const double* alpha, const double* a,
+                              std::int64_t lda, const double* b, std::int64_t ldb, const double* beta, double* c,
+                              std::int64_t ldc) {
+  return blas_call("cublasDgemm_64", [&] {
+    multiply("cublasDgemm_64", handle, {operation_a, operation_b, m, n, k}, alpha, {a, CUDA_R_64F, lda},
              {b, CUDA_R_64F, ldb}, beta, {c, CUDA_R_64F, ldc}, false);
   });
 }
@@ -183,5 +193,13 @@ cublasStatus_t cublasDsyrk(cublasHandle_t handle, cublasFillMode_t fill, cublasO
                            const double* alpha, const double* a, int lda, const double* beta, double* c, int ldc) {
   return blas_call("cublasDsyrk", [&] {
     update("cublasDsyrk", handle, fill, operation, n, k, alpha, {a, CUDA_R_64F, lda}, beta, {c, CUDA_R_64F, ldc});
+  });
+}
+
+cublasStatus_t cublasDsyrk_64(cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t operation, std::int64_t n,
+                              std::int64_t k, const double* alpha, const double* a, std::int64_t lda,
+                              const double* beta, double* c, std::int64_t ldc) {
+  return blas_call("cublasDsyrk_64", [&] {
+    update("cublasDsyrk_64", handle, fill, operation, n, k, alpha, {a, CUDA_R_64F, lda}, beta, {c, CUDA_R_64F, ldc});
   });
 }

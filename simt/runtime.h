@@ -4,6 +4,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
+#include <cusolver_common.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -40,10 +41,14 @@ void set_stream_schedule(StreamSchedule schedule);
 /// release it nevertheless, so that what is still held afterwards is the caller's leak.
 void fail_call(const std::string& function, int nth, cudaError_t code);
 void fail_call(const std::string& function, int nth, cublasStatus_t code);
-/// The same for the `nth` call of any function: cudaErrorUnknown, or CUBLAS_STATUS_INTERNAL_ERROR.
+void fail_call(const std::string& function, int nth, cusolverStatus_t code);
+/// The same for the `nth` call of any function: cudaErrorUnknown, or the library's own internal error.
 void fail_call(int nth);
 /// Forgets the failures that have not happened.
 void clear_failures();
+
+/// Makes the next eigendecomposition tell this as its info, where 0 means that it converged.
+void set_next_eigen_info(int info);
 
 /// What is held now, and what has happened since the last reset().
 struct Counters {
@@ -54,6 +59,7 @@ struct Counters {
   std::size_t events = 0;
   std::size_t blas_handles = 0;      ///< of cuBLAS and cuBLASLt
   std::size_t blas_descriptors = 0;  ///< cuBLASLt's products, layouts and preferences
+  std::size_t solver_handles = 0;    ///< cuSOLVER's, and its parameters
   std::size_t pending = 0;           ///< operations enqueued and not executed
 
   std::size_t peak_device_bytes = 0;

@@ -26,9 +26,15 @@ void fail_call(const std::string& function, int nth, cublasStatus_t code) {
   runtime().failures.fail(function, nth, code);
 }
 
+void fail_call(const std::string& function, int nth, cusolverStatus_t code) {
+  runtime().failures.fail(function, nth, code);
+}
+
 void fail_call(int nth) { runtime().failures.fail(std::nullopt, nth, std::nullopt); }
 
 void clear_failures() { runtime().failures.clear(); }
+
+void set_next_eigen_info(int info) { runtime().next_eigen_info = info; }
 
 Counters counters() {
   Runtime& state = runtime();
@@ -40,6 +46,7 @@ Counters counters() {
           .events = state.streams.events(),
           .blas_handles = state.blas_handles,
           .blas_descriptors = state.blas_descriptors,
+          .solver_handles = state.solver_handles,
           .pending = state.tasks.pending(),
           .peak_device_bytes = memory.peak_bytes,
           .calls = state.failures.calls(),
@@ -62,6 +69,7 @@ void reset() {
   state.failures.clear_calls();
   state.memory.clear_history();
   state.launches = state.synchronizations = 0;
+  state.next_eigen_info = 0;
   state.device.clear_kernels();
   set_device(Architecture::kSm80);
   set_device_count(1);

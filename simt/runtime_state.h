@@ -60,6 +60,8 @@ struct Runtime {
   std::atomic<std::size_t> synchronizations{0};
   std::atomic<std::size_t> blas_handles{0};
   std::atomic<std::size_t> blas_descriptors{0};
+  std::atomic<std::size_t> solver_handles{0};
+  std::atomic<int> next_eigen_info{0};
 };
 
 Runtime& runtime();

@@ -298,6 +298,34 @@ TEST_F(SimtCublasTest, UpdatesOneTriangleAlone) {
     }
 }
 
+// The interfaces of 64 bits have the bits of those of 32.
+TEST_F(SimtCublasTest, TakesSizesOf64Bits) {
+  constexpr int kN = 17, kK = 33;
+  const auto a = stored<double>(kN, kK, false, 1);
+  const Stored<double> narrow(kN, kN, 2), wide(kN, kN, 2);
+  const double alpha = 2, beta = 0.5;
+  const int lda = a.leading_dimension, ldc = narrow.leading_dimension;
+  const auto expect_alike = [&] {
+    wait();
+    EXPECT_EQ(narrow.download(), wide.download());
+    EXPECT_NE(narrow.download(), narrow.host);
+  };
+  EXPECT_EQ(
+      cublasDsyrk(blas_, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, kN, kK, &alpha, a.device, lda, &beta, narrow.device, ldc),
+      CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(cublasDsyrk_64(blas_, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, kN, kK, &alpha, a.device, lda, &beta,
+                           wide.device, ldc),
+            CUBLAS_STATUS_SUCCESS);
+  expect_alike();
+  EXPECT_EQ(cublasDgemm(blas_, CUBLAS_OP_N, CUBLAS_OP_T, kN, kN, kK, &alpha, a.device, lda, a.device, lda, &beta,
+                        narrow.device, ldc),
+            CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(cublasDgemm_64(blas_, CUBLAS_OP_N, CUBLAS_OP_T, kN, kN, kK, &alpha, a.device, lda, a.device, lda, &beta,
+                           wide.device, ldc),
+            CUBLAS_STATUS_SUCCESS);
+  expect_alike();
+}
+
 TEST_F(SimtCublasTest, DoesNotReadWhatItsScalarsMakeNeedless) {
   constexpr int kSize = 3;
   const Stored<float> a(kSize, kSize, 1, 0), b(kSize, kSize, 2, 0);
