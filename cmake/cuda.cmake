@@ -46,7 +46,8 @@ if(LEXISCOPE_WITH_CUDA)
 endif()
 
 # liblexiscope_cuda.so: the kernels, the engine around them and what of host/core these need. The CUDA runtime is linked
-# into it, libcuda never: so it loads where there is no driver, and says so.
+# into it, libcuda never: so it loads where there is no driver, and says so. cuBLAS and cuSOLVER are libraries beside it;
+# an installed plug-in looks for them in the toolkit that it was built with too.
 function(lexiscope_add_cuda_plugin)
   file(GLOB sources CONFIGURE_DEPENDS kernels/cuda/*.cu host/engines/cuda/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/cublas_lt_product.cu$")  # the engine asks no library for its products
@@ -65,10 +66,10 @@ function(lexiscope_add_cuda_plugin)
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LEXISCOPE_WERROR}>>:-Werror=all-warnings>
     $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LEXISCOPE_WERROR}>>:-Werror>)
-  target_link_libraries(lexiscope_cuda PRIVATE fmt::fmt CUDA::cudart_static)
+  target_link_libraries(lexiscope_cuda PRIVATE fmt::fmt CUDA::cudart_static CUDA::cublas CUDA::cusolver)
   # What is inside stays inside: the program has classes of the same names.
   target_link_options(lexiscope_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
-  set_target_properties(lexiscope_cuda PROPERTIES CUDA_RUNTIME_LIBRARY None CXX_VISIBILITY_PRESET hidden
+  set_target_properties(lexiscope_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON CUDA_RUNTIME_LIBRARY None CXX_VISIBILITY_PRESET hidden
     CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
     LINKER_LANGUAGE CXX)
   install(TARGETS lexiscope_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -136,6 +136,13 @@ TEST_F(CudaPluginTest, RefusesWhatIsNoPluginOfThisBuild) {
   EXPECT_THAT(reason(), HasSubstr(" with interface 0123456789ab, this is "));
 }
 
+TEST_F(CudaPluginTest, SaysWhichLibraryOfThePluginsIsMissing) {
+  use_fake("needy");
+  EXPECT_EQ(reason(),
+            "the plug-in cannot be loaded: liblexiscope_absent.so: cannot open shared object file: No such file or "
+            "directory");
+}
+
 TEST_F(CudaPluginTest, PassesOnWhyThereIsNoDevice) {
   use_fake("without_driver");
   EXPECT_EQ(reason(), "no driver at all");

@@ -5,8 +5,8 @@
 namespace lexiscope::testing {
 
 std::unique_ptr<Engine> make_emulated_engine() {
-  return std::make_unique<cuda::CudaEngine>(
-      cuda::CudaEngineOptions{.name = "cuda-emulated", .block_sizes = cuda::BlockSizes::exact});
+  return std::make_unique<cuda::CudaEngine>(cuda::CudaEngineOptions{
+      .name = "cuda-emulated", .block_sizes = cuda::BlockSizes::exact, .row_chunk_bytes = 4096});
 }
 
 }  // namespace lexiscope::testing

@@ -2,7 +2,9 @@
 #include "host/engines/cuda/cuda_engine.h"
 
 #include "host/core/require.h"
+#include "host/engines/cuda/linear_algebra.h"
 #include "host/engines/cuda/packed_matrix.h"
+#include "host/engines/cuda/row_stream.h"
 
 namespace lexiscope::cuda {
 namespace {
@@ -24,6 +26,8 @@ CudaEngine::CudaEngine(const CudaEngineOptions& options)
       device_(std::make_shared<Device>(options.device)),
       pool_(std::make_shared<MemoryPool>(device_, options.block_sizes)),
       stream_(std::make_shared<Stream>(device_)) {}
+
+CudaEngine::~CudaEngine() = default;
 
 std::string CudaEngine::description() const {
   const cudaDeviceProp& device = device_->properties();

@@ -13,6 +13,8 @@
 
 namespace lexiscope::cuda {
 
+class LinearAlgebra;
+class RowStream;
 struct Perceptron;
 
 struct CudaEngineOptions {
@@ -20,6 +22,8 @@ struct CudaEngineOptions {
   int device = 0;
   int threads = 1;  ///< for the host's part of jobs
   BlockSizes block_sizes = BlockSizes::classes;
+  /// Of the rows that operations on a matrix in the host's memory bring to the device at once.
+  std::size_t row_chunk_bytes = std::size_t{32} << 20;
 };
 
 /// An operation that has no kernels yet throws Error{kUnsupported} naming itself and the engine.
@@ -27,6 +31,7 @@ class CudaEngine final : public Engine {
  public:
   /// Throws Error{kDevice} or Error{kOutOfMemory}.
   explicit CudaEngine(const CudaEngineOptions& options);
+  ~CudaEngine() override;
 
   std::string_view name() const noexcept override { return options_.name; }
   std::string description() const override;
@@ -64,9 +69,18 @@ class CudaEngine final : public Engine {
 
   [[noreturn]] void fail_unsupported(std::string_view operation) const;
   void run_perceptron(std::string_view operation, const Perceptron& work);
+  [[noreturn]] void fail_not_finite(const MatrixView<const double>& matrix, unsigned long long place);
+
+  // Made when they are first needed.
+  LinearAlgebra& linear_algebra();
+  RowStream& row_stream();
 
   /// Memory for the kernels of one call, null for none. It may go back to the pool once they are enqueued.
   std::shared_ptr<void> allocate_workspace(std::size_t bytes) { return bytes > 0 ? pool_->allocate(bytes) : nullptr; }
+  /// As workspace; of no elements too.
+  std::shared_ptr<double> allocate_doubles(std::size_t count);
+  /// Throws Error{kOutOfMemory}.
+  static std::unique_ptr<std::byte[]> allocate_on_host(std::size_t bytes);
   const cudaDeviceProp& properties() const noexcept { return device_->properties(); }
   cudaStream_t stream() const noexcept { return stream_->handle(); }
 
@@ -86,6 +100,8 @@ class CudaEngine final : public Engine {
   std::shared_ptr<Device> device_;
   std::shared_ptr<MemoryPool> pool_;
   std::shared_ptr<Stream> stream_;
+  std::unique_ptr<LinearAlgebra> linear_algebra_;
+  std::unique_ptr<RowStream> row_stream_;
 };
 
 }  // namespace lexiscope::cuda

@@ -118,16 +118,10 @@ void CudaEngine::run_perceptron(std::string_view operation, const Perceptron& wo
   run([&] { cuda::perceptron(work, choose_perceptron_config(work, properties()), workspace.get(), stream()); });
 }
 
-void CudaEngine::do_covariance(const CovarianceArgs&) { fail_unsupported("covariance"); }
-void CudaEngine::do_eigendecomposition(const EigendecompositionArgs&) { fail_unsupported("eigendecomposition"); }
-void CudaEngine::do_projection(const ProjectionArgs&) { fail_unsupported("projection"); }
 std::unique_ptr<TsnePlan> CudaEngine::do_plan_tsne(const TsnePlanArgs&) { fail_unsupported("plan_tsne"); }
 void CudaEngine::do_tsne_gradient(const TsneGradientArgs&) { fail_unsupported("tsne_gradient"); }
 void CudaEngine::do_tsne_step(const TsneStepArgs&) { fail_unsupported("tsne_step"); }
 double CudaEngine::do_tsne_kl(const TsneKlArgs&) { fail_unsupported("tsne_kl"); }
-CosineStatistics CudaEngine::do_cosine_statistics(const CosineStatisticsArgs&) {
-  fail_unsupported("cosine_statistics");
-}
 
 void CudaEngine::fail_unsupported(std::string_view operation) const {
   fail(ErrorCode::kUnsupported, "{}: the {} engine does not have this operation yet", operation, name());
