@@ -1,11 +1,14 @@
 // The stages of `project`, each written to the run directory as soon as it is done. A resumed run reads what is whole
-// and does the rest.
+// and does the rest. The embedding's rows stay in the host's memory; what is computed from them lies in the engine's,
+// and comes to the host's to be written.
 #include "lexiscope/project.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
+#include "host/analysis/engine_arrays.h"
 #include "host/analysis/initial_map.h"
 #include "host/analysis/library_versions.h"
 #include "host/analysis/project_map.h"
@@ -112,9 +115,9 @@ class ProjectRun {
 
   /// The rows' norms; with `normalize`, a copy of the rows at unit length takes their place.
   void take_norms() {
-    const Tensor norms = engine_.allocate(DType::f32, {sizes_.tokens});
+    const Tensor norms = allocate_host_tensor(DType::f32, std::array{sizes_.tokens});
     const auto norm = norms.vector<float>();
-    if (options_.normalize) unit_rows_ = engine_.allocate(DType::f32, {sizes_.tokens, sizes_.width});
+    if (options_.normalize) unit_rows_ = allocate_host_tensor(DType::f32, std::array{sizes_.tokens, sizes_.width});
     for (std::size_t row = 0; row < sizes_.tokens; ++row) {
       const float* values = source_.matrix.row(row);
       double squares = 0;
@@ -145,29 +148,34 @@ class ProjectRun {
     engine_.eigendecomposition({.matrix = moment_.matrix<double>(),
                                 .eigenvalues = eigenvalues.vector<double>(),
                                 .eigenvectors = components.matrix<double>()});
-    if (options_.centered)
-      add_mean_to_moment(mean.vector<double>());
-    else
-      std::fill_n(mean.vector<double>().data, d, 0.0);  // what was subtracted
-    write("pca_mean", mean, {{"width"}, "what was subtracted from every row before the projection", "embedding"});
-    write("pca_components", components, {{"component", "width"}, "unit principal axes, largest variance first", "1"});
-    write("pca_eigenvalues", eigenvalues,
-          {{"width"}, "variance along each principal axis (divided by N)", "embedding^2"});
+    const Tensor subtracted = options_.centered ? mean : engine_.allocate(DType::f64, {d});
+    const Tensor found_mean = on_host(engine_, subtracted), found_components = on_host(engine_, components),
+                 found_eigenvalues = on_host(engine_, eigenvalues);
+    if (options_.centered) add_mean_to_moment(found_mean.vector<double>());
     scores_ = engine_.allocate(DType::f32, {sizes_.tokens, k});
     engine_.projection({.x = rows_,
-                        .mean = mean.vector<double>(),
+                        .mean = subtracted.vector<double>(),
                         .components = components.matrix<double>(),
                         .scores = scores_.matrix<float>(),
                         .control = control_});
-    write("pca_scores", scores_, {{"token", "component"}, "(row - pca_mean) . component", "embedding"});
-    take_explained(eigenvalues.vector<double>().data);
+    // A device is still at the scores while these are written.
+    write("pca_mean", found_mean, {{"width"}, "what was subtracted from every row before the projection", "embedding"});
+    write("pca_components", found_components,
+          {{"component", "width"}, "unit principal axes, largest variance first", "1"});
+    write("pca_eigenvalues", found_eigenvalues,
+          {{"width"}, "variance along each principal axis (divided by N)", "embedding^2"});
+    take_explained(found_eigenvalues.vector<double>().data);
+    write("pca_scores", on_host(engine_, scores_),
+          {{"token", "component"}, "(row - pca_mean) . component", "embedding"});
   }
 
   /// S = C + m m^T: the second moment from the covariance, without another pass over the rows.
   void add_mean_to_moment(VectorView<const double> mean) {
-    const auto moment = moment_.matrix<double>();
+    const Tensor sum = on_host(engine_, moment_);
+    const auto moment = sum.matrix<double>();
     for (std::size_t i = 0; i < moment.rows; ++i)
       for (std::size_t j = 0; j < moment.columns; ++j) moment.row(i)[j] += mean[i] * mean[j];
+    moment_ = on_engine(engine_, sum);
   }
 
   void take_explained(const double* eigenvalues) {
@@ -196,7 +204,7 @@ class ProjectRun {
   void read_description() {
     const NpyArray saved = run_.read("pca_scores");
     scores_ = engine_.allocate(DType::f32, {sizes_.tokens, sizes_.components});
-    std::copy_n(saved.values<float>(2), sizes_.tokens * sizes_.components, scores_.matrix<float>().data);
+    copy_to_engine<float>(engine_, saved, scores_);
     const NpyArray eigenvalues = run_.read("pca_eigenvalues");
     take_explained(eigenvalues.values<double>(1));
   }
@@ -220,13 +228,15 @@ class ProjectRun {
   }
 
   Tensor initial_positions() {
-    if (!file_positions_.empty()) return std::move(file_positions_);
-    Tensor initial = engine_.allocate(DType::f32, {sizes_.tokens, options_.dimensions});
-    if (options_.initial == ProjectOptions::Initial::random)
-      start_at_random(options_.seed, initial.matrix<float>());
-    else
-      start_from_scores(scores_.matrix<float>(), initial.matrix<float>());
-    return initial;
+    Tensor initial = std::move(file_positions_);
+    if (initial.empty()) {
+      initial = allocate_host_tensor(DType::f32, std::array{sizes_.tokens, options_.dimensions});
+      if (options_.initial == ProjectOptions::Initial::random)
+        start_at_random(options_.seed, initial.matrix<float>());
+      else
+        start_from_scores(on_host(engine_, scores_).matrix<float>(), initial.matrix<float>());
+    }
+    return on_engine(engine_, initial);
   }
 
   void neighbors() {
@@ -235,9 +245,8 @@ class ProjectRun {
     indices_ = engine_.allocate(DType::i32, {n, m});
     distances_ = engine_.allocate(DType::f32, {n, m});
     if (has_all({"neighbor_indices", "neighbor_distances"})) {
-      const NpyArray indices = run_.read("neighbor_indices"), distances = run_.read("neighbor_distances");
-      std::copy_n(indices.values<std::int32_t>(2), n * m, indices_.matrix<std::int32_t>().data);
-      std::copy_n(distances.values<float>(2), n * m, distances_.matrix<float>().data);
+      copy_to_engine<std::int32_t>(engine_, run_.read("neighbor_indices"), indices_);
+      copy_to_engine<float>(engine_, run_.read("neighbor_distances"), distances_);
       return;
     }
     engine_.neighbors({.points = scores_.matrix<float>(),
@@ -246,8 +255,9 @@ class ProjectRun {
                        .distances = distances_.matrix<float>(),
                        .control = control_});
     const bool cosine = options_.metric == Metric::cosine;
-    write("neighbor_indices", indices_, {{"token", "neighbor"}, "nearest tokens in pca_scores, nearest first", "row"});
-    write("neighbor_distances", distances_,
+    write("neighbor_indices", on_host(engine_, indices_),
+          {{"token", "neighbor"}, "nearest tokens in pca_scores, nearest first", "row"});
+    write("neighbor_distances", on_host(engine_, distances_),
           {{"token", "neighbor"},
            cosine ? "1 - cosine in pca_scores" : "Euclidean distance in pca_scores",
            cosine ? "1" : "embedding"});
@@ -265,8 +275,8 @@ class ProjectRun {
   }
 
   void write_map(const ProjectMap& map) {
-    write("tsne", map.positions, {{"token", "dimension"}, "t-SNE map", "1"});
-    const Tensor records = engine_.allocate(DType::f64, {map.kl.size(), 2});
+    write("tsne", on_host(engine_, map.positions), {{"token", "dimension"}, "t-SNE map", "1"});
+    const Tensor records = allocate_host_tensor(DType::f64, std::array{map.kl.size(), std::size_t{2}});
     for (std::size_t i = 0; i < map.kl.size(); ++i) {
       records.matrix<double>().row(i)[0] = static_cast<double>(map.kl[i].iteration);
       records.matrix<double>().row(i)[1] = map.kl[i].kl;
@@ -337,7 +347,8 @@ class ProjectRun {
   const ProjectOptions& options_;
   ProjectSizes sizes_;
   const Control* control_;
-  Tensor file_positions_, unit_rows_, moment_, scores_, indices_, distances_;
+  Tensor file_positions_, unit_rows_;             // in the host's memory
+  Tensor moment_, scores_, indices_, distances_;  // on the engine
   MatrixView<const float> rows_;
   RunWriter run_;
   json state_{{"seconds", json::object()}};
@@ -348,14 +359,12 @@ class ProjectRun {
 
 ProjectSummary project(Engine& engine, const ProjectSource& source, const ProjectOptions& options,
                        const Control* control) {
-  if (!engine.memory_is_host())
-    fail(ErrorCode::kUnsupported, "project: the engine {} does not work in host memory", engine.name());
   const ProjectSizes sizes = check_project(source, options);
   require_finite("project", "the embedding", source.matrix, engine.threads());
-  require_memory("project", project_memory(sizes, options));
+  require_memory("project", project_memory(engine, sizes, options));
   Tensor file_positions;
   if (options.tsne && options.initial == ProjectOptions::Initial::file) {
-    file_positions = engine.allocate(DType::f32, {sizes.tokens, options.dimensions});
+    file_positions = allocate_host_tensor(DType::f32, std::array{sizes.tokens, options.dimensions});
     start_from_file(options.initial_file, file_positions.matrix<float>());
   }
   check_stop(control);

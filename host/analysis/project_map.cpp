@@ -3,8 +3,11 @@
 #include "host/analysis/project_map.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
+#include "host/analysis/engine_arrays.h"
 #include "host/analysis/stage_clock.h"
 #include "host/core/control.h"
 
@@ -15,6 +18,12 @@ constexpr std::size_t kSmallMap = 5'000;  // below it a divergence costs less th
 constexpr std::size_t kKlInterval = 50;   // iterations between them: openTSNE's log has the same
 constexpr std::size_t kMostIterations = 10;
 constexpr std::size_t kPointsPerCall = 250'000;  // tens of milliseconds with a grid
+
+Tensor ones(std::size_t rows, std::size_t columns) {
+  const Tensor tensor = allocate_host_tensor(DType::f32, std::array{rows, columns});
+  std::fill_n(tensor.matrix<float>().data, rows * columns, 1.0f);
+  return tensor;
+}
 
 class Descent {
  public:
@@ -32,15 +41,11 @@ class Descent {
             {.affinities = &affinities, .dimensions = options.dimensions, .repulsion = options.repulsion})),
         positions_(std::move(initial)),
         update_(engine.allocate(DType::f32, {points_, options.dimensions})),
-        gains_(engine.allocate(DType::f32, {points_, options.dimensions})) {
-    std::fill_n(gains_.matrix<float>().data, points_ * options.dimensions, 1.0f);
-  }
+        gains_(on_engine(engine, ones(points_, options.dimensions))) {}
 
   void load_checkpoint() {
-    for (const auto& [name, tensor] : arrays()) {
-      const NpyArray saved = run_.read_checkpoint_array(name);
-      std::copy_n(saved.values<float>(2), points_ * options_.dimensions, static_cast<float*>(tensor.data));
-    }
+    for (const auto& [name, tensor] : arrays())
+      copy_to_engine<float>(engine_, run_.read_checkpoint_array(name), tensor);
     const auto& saved = state_.at("map");
     iteration_ = saved_iteration_ = resumed_from_ = saved.at("iteration");
     for (const auto& record : saved.at("kl")) kl_.push_back({record.at(0), record.at(1)});
@@ -53,7 +58,7 @@ class Descent {
       while (advance()) {
       }
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::kCancelled) save_checkpoint();
+      if (error.code() == ErrorCode::kCancelled) write(take_checkpoint());
       throw;
     }
     return {.positions = positions_, .kl = std::move(kl_), .resumed_from = resumed_from_};
@@ -66,11 +71,15 @@ class Descent {
     if (!recorded && records_kl(iteration_, points_, options_.iterations)) record_kl();
     if (iteration_ == options_.iterations) return false;
     check_stop(control_);
+    std::optional<Checkpoint> due;
+    if (options_.checkpoint_every > 0 && iteration_ - saved_iteration_ >= options_.checkpoint_every) {
+      due = take_checkpoint();
+      if (engine_.memory_is_host()) write(*std::exchange(due, {}));  // the next step changes these very arrays
+    }
     step();
+    if (due) write(*due);  // while a device goes on
+    wait();
     report(control_, static_cast<double>(iteration_) / static_cast<double>(options_.iterations));
-    if (options_.checkpoint_every > 0 && iteration_ - saved_iteration_ >= options_.checkpoint_every &&
-        iteration_ < options_.iterations)
-      save_checkpoint();
     return true;
   }
 
@@ -99,18 +108,38 @@ class Descent {
     kl_.push_back({iteration_, kl});
   }
 
-  std::map<std::string, TensorView> arrays() const {
+  /// For an engine that only enqueues: so that progress is what is done, and a stop is not far behind.
+  void wait() {
+    if (engine_.memory_is_host()) return;
+    float first = 0;
+    constexpr std::array<std::size_t, 1> kOne{1};
+    engine_.copy_to_host(dense_view<const void>(positions_.view().data, DType::f32, kOne),
+                         dense_view<void>(&first, DType::f32, kOne));
+  }
+
+  std::map<std::string, Tensor> arrays() const {
     return {{"tsne_positions", positions_}, {"tsne_update", update_}, {"tsne_gains", gains_}};
   }
 
-  void save_checkpoint() {
-    auto records = nlohmann::json::array();
-    for (const KlRecord& record : kl_) records.push_back({record.iteration, record.kl});
-    state_["map"] = {{"iteration", iteration_}, {"kl", std::move(records)}};
+  /// What a resumed run goes on from, in the host's memory.
+  struct Checkpoint {
+    std::size_t iteration;
+    std::map<std::string, Tensor> arrays;
+    nlohmann::json records;
+  };
+
+  Checkpoint take_checkpoint() {
+    Checkpoint checkpoint{iteration_, arrays(), nlohmann::json::array()};
+    for (auto& [name, tensor] : checkpoint.arrays) tensor = on_host(engine_, tensor);
+    for (const KlRecord& record : kl_) checkpoint.records.push_back({record.iteration, record.kl});
+    return checkpoint;
+  }
+
+  void write(const Checkpoint& checkpoint) {
+    state_["map"] = {{"iteration", checkpoint.iteration}, {"kl", checkpoint.records}};
     state_["seconds"]["tsne"] = clock_.seconds();
-    const auto named = arrays();
-    run_.save_checkpoint(state_, {named.begin(), named.end()});
-    saved_iteration_ = iteration_;
+    run_.save_checkpoint(state_, {checkpoint.arrays.begin(), checkpoint.arrays.end()});
+    saved_iteration_ = checkpoint.iteration;
   }
 
   Engine& engine_;

@@ -84,14 +84,16 @@ ProjectSizes check_project(const ProjectSource& source, const ProjectOptions& op
   return sizes;
 }
 
-std::uint64_t project_memory(const ProjectSizes& sizes, const ProjectOptions& options) {
+std::uint64_t project_memory(const Engine& engine, const ProjectSizes& sizes, const ProjectOptions& options) {
   const auto n = static_cast<double>(sizes.tokens), d = static_cast<double>(sizes.width);
   const auto k = static_cast<double>(sizes.components), m = static_cast<double>(sizes.neighbors);
   const double scores = 4 * n * k, norms = 4 * n;
   const double unit_rows = options.normalize ? 4 * n * d : 0;
   const double principal = 5 * 8 * d * d;  // two moments, eigenvectors, and LAPACK's copies
   double map = 0;
-  if (options.tsne) {
+  if (options.tsne && !engine.memory_is_host()) {
+    map = std::max(8 * n * m, 3 * 4 * n * static_cast<double>(options.dimensions));  // lists; a checkpoint
+  } else if (options.tsne) {
     const double lists = 8 * n * m, entries = options.sigma > 0 ? n * (n - 1) : 2 * n * m;
     const double search = 2 * 4 * n * k;        // the points packed for the search, and their norms
     const double affinities = 2 * 8 * entries;  // as made, and in the engine's own layout
@@ -148,6 +150,7 @@ nlohmann::json project_identity(const Engine& engine, const ProjectSource& sourc
                           {"parameters", project_parameters(sizes, options)}};
   identity["parameters"].erase("neighbors");  // follows from the perplexity, which a message should name instead
   if (engine.name() == "cpu") identity["simd"] = simd_target();
+  if (!engine.memory_is_host()) identity["device"] = engine.description();
   for (const auto& [name, version] : library_versions()) identity["versions"][name] = version;
   if (options.initial == ProjectOptions::Initial::file)
     identity["initial"] = fmt::format("xxh3-64:{:016x}", checksum_file(options.initial_file));

@@ -23,8 +23,9 @@ struct ProjectSizes {
 /// Throws Error{kInvalidArgument} naming the option, its value and what the source allows.
 ProjectSizes check_project(const ProjectSource& source, const ProjectOptions& options);
 
-/// The most bytes that the stages hold at once, the matrix itself not counted: it is there already.
-std::uint64_t project_memory(const ProjectSizes& sizes, const ProjectOptions& options);
+/// The most bytes of the host's memory that the stages hold at once, the matrix itself not counted: it is there
+/// already. On an engine with memory of its own, those are copies of what is written.
+std::uint64_t project_memory(const Engine& engine, const ProjectSizes& sizes, const ProjectOptions& options);
 
 /// The options as the manifest's "parameters" holds them.
 nlohmann::json project_parameters(const ProjectSizes& sizes, const ProjectOptions& options);
