@@ -1,8 +1,11 @@
-// The eigendecomposition's f64 operations a second beside sgemm on the one thread that it runs on.
+// The eigendecomposition's f64 operations a second beside sgemm on the one thread that it runs on; on the cuda engine
+// by themselves.
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <vector>
 
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -20,6 +23,12 @@ std::vector<double> positive_matrix(std::size_t d) {
   return matrix;
 }
 
+// To tridiagonal form 4/3 d^3, its vectors by divide and conquer 4/3 d^3 (less where it deflates), k turned back.
+double operations(std::size_t d, std::size_t k) {
+  const auto size = static_cast<double>(d);
+  return size * size * (8.0 / 3 * size + 2 * static_cast<double>(k));
+}
+
 void eigendecomposition(benchmark::State& state) {
   const auto d = static_cast<std::size_t>(state.range(0)), k = static_cast<std::size_t>(state.range(1));
   const auto matrix = positive_matrix(d);
@@ -29,9 +38,23 @@ void eigendecomposition(benchmark::State& state) {
     engine->eigendecomposition({.matrix = {matrix.data(), d, d, d},
                                 .eigenvalues = {values.data(), d},
                                 .eigenvectors = {vectors.data(), k, d, d}});
-  // To tridiagonal form 4/3 d^3, its vectors by divide and conquer 4/3 d^3 (less where it deflates), k turned back.
-  const auto size = static_cast<double>(d);
-  report_flops(state, size * size * (8.0 / 3 * size + 2 * static_cast<double>(k)), 1);
+  report_flops(state, operations(d, k), 1);
+}
+
+void eigendecomposition_cuda(benchmark::State& state) {
+  const auto d = static_cast<std::size_t>(state.range(0)), k = static_cast<std::size_t>(state.range(1));
+  const auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  const auto values = positive_matrix(d);
+  const Tensor matrix = engine->allocate(DType::f64, {d, d}), eigenvalues = engine->allocate(DType::f64, {d}),
+               eigenvectors = engine->allocate(DType::f64, {k, d});
+  engine->copy_to_engine(dense_view<const void>(values.data(), DType::f64, std::array{d, d}), matrix);
+  for (auto _ : state)
+    engine->eigendecomposition({.matrix = matrix.matrix<double>(),
+                                .eigenvalues = eigenvalues.vector<double>(),
+                                .eigenvectors = eigenvectors.matrix<double>()});
+  state.counters["FLOP/s"] =
+      benchmark::Counter(operations(d, k) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
 BENCHMARK(eigendecomposition)
@@ -39,6 +62,13 @@ BENCHMARK(eigendecomposition)
     ->Args({384, 50})
     ->Args({384, 384})
     ->Args({768, 50})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK(eigendecomposition_cuda)
+    ->ArgNames({"d", "k"})
+    ->Args({384, 384})
+    ->Args({768, 50})
+    ->Args({4096, 50})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
