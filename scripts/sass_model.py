@@ -165,9 +165,11 @@ def peak_kind(instructions):
 
 
 def loops(instructions):
-    """(first, last) of each backward branch, the inner ones among them."""
-    return [(instruction.target, at) for at, instruction in enumerate(instructions)
-            if instruction.target is not None and instruction.target <= at]
+    """(first, last) of each backward branch, the inner ones among them. A branch that crosses another's loop from behind
+    it is no loop of its own: it returns from code that ptxas has put out of the way."""
+    found = [(instruction.target, at) for at, instruction in enumerate(instructions)
+             if instruction.target is not None and instruction.target <= at]
+    return [(first, last) for first, last in found if not any(a < first <= b < last for a, b in found)]
 
 
 def useful_kinds(instructions):

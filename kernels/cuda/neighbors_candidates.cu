@@ -2,7 +2,7 @@
 //
 //   global -> shared    cp.async, kStages - 1 slices of 64 columns ahead
 //   shared -> fragment  ldmatrix; the table lies in memory as shared memory wants it
-//   fragment -> score   mma, started at -norm(x'_j)^2 / 2: so the scores of a query order as the distances do
+//   fragment -> score   mma, less norm(x'_j)^2 / 2: so the scores of a query order as the distances do
 //   filter              of a row's 16 scores in a thread the largest, and one comparison with the row's threshold
 //
 // A score that passes is appended to its query's list in global memory. Where a list may not hold another tile, a warp
@@ -218,11 +218,8 @@ class CandidatesBlock {
     const unsigned warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
     const unsigned query = warp / kWarpsAcross * kWarpRows + lane % 16;
     const unsigned point = warp % kWarpsAcross * kWarpColumns + lane / 16 * 8 + lane % 8;
-#pragma unroll
-    for (unsigned step = 0; step < kSteps; ++step) {
-      query_offset_[step] = place_in_slice(query, (2 * step + lane / 16) * 8) * 2;
-      point_offset_[step] = place_in_slice(point, (2 * step + lane / 8 % 2) * 8) * 2;
-    }
+    query_offset_ = place_in_slice(query, lane / 16 * 8) * 2;
+    point_offset_ = place_in_slice(point, lane / 8 % 2 * 8) * 2;
   }
 
   __device__ void run() {
@@ -238,16 +235,15 @@ class CandidatesBlock {
     unsigned slot = 0, terms_slot = 0;
 #pragma unroll 1
     for (unsigned n = 0; n < tiles; ++n) {
-      Sums sums;
       next_slice(copies);
       if (shared_.crowded[(n + 1) % 2] != 0) thin_out((n + 1) % 2);
-      multiply<true>(rows + (kSlices == 0 ? slot : 0) * kSliceBytes, points + slot * kSliceBytes, terms_slot, sums);
+      Sums sums{};
+      multiply(rows + (kSlices == 0 ? slot : 0) * kSliceBytes, points + slot * kSliceBytes, sums);
       slot = slot + 1 == kStages ? 0 : slot + 1;
 #pragma unroll 1
       for (unsigned slice = 1; slice < slices_; ++slice) {
         next_slice(copies);
-        multiply<false>(rows + (kSlices == 0 ? slot : slice) * kSliceBytes, points + slot * kSliceBytes, terms_slot,
-                        sums);
+        multiply(rows + (kSlices == 0 ? slot : slice) * kSliceBytes, points + slot * kSliceBytes, sums);
         slot = slot + 1 == kStages ? 0 : slot + 1;
       }
       filter(sums, shared_.terms[terms_slot], tile, n % 2);
@@ -291,37 +287,24 @@ class CandidatesBlock {
     copies.copy_next();
   }
 
-  template <bool kFirst>
-  __device__ void multiply(SharedAddress rows, SharedAddress points, unsigned terms_slot, Sums& sums) const {
-    float start[2 * kPairs][4];
-    if (kFirst) {
-      const float* terms = shared_.terms[terms_slot].minus_half_squares + column_of(0);
-#pragma unroll
-      for (unsigned j = 0; j < 2 * kPairs; ++j) {
-        const float2 pair = *reinterpret_cast<const float2*>(terms + j * 8);
-        start[j][0] = start[j][2] = pair.x;
-        start[j][1] = start[j][3] = pair.y;
-      }
-    }
+  // Pieces change places by an exclusive or, so a step's two pieces further on are another one.
+  static __device__ unsigned at_step(unsigned offset, unsigned step) { return offset ^ step * 2 * kPieceBytes; }
+
+  __device__ void multiply(SharedAddress rows, SharedAddress points, Sums& sums) const {
 #pragma unroll
     for (unsigned step = 0; step < kSteps; ++step) {
       std::uint32_t x[kDown][4];
 #pragma unroll
-      for (unsigned i = 0; i < kDown; ++i) ldmatrix_x4(x[i], rows + query_offset_[step] + i * 16 * kRowBytes);
+      for (unsigned i = 0; i < kDown; ++i) ldmatrix_x4(x[i], rows + at_step(query_offset_, step) + i * 16 * kRowBytes);
 #pragma unroll
       for (unsigned j = 0; j < kPairs; ++j) {
         std::uint32_t p[4];
-        ldmatrix_x4(p, points + point_offset_[step] + j * 16 * kRowBytes);
+        ldmatrix_x4(p, points + at_step(point_offset_, step) + j * 16 * kRowBytes);
 #pragma unroll
-        for (unsigned i = 0; i < kDown; ++i)
-#pragma unroll
-          for (unsigned half = 0; half < 2; ++half) {
-            float(&sum)[4] = sums.values[i][2 * j + half];
-            if (kFirst && step == 0)
-              mma_m16n8k16_bf16(sum, x[i], p[2 * half], p[2 * half + 1], start[2 * j + half]);
-            else
-              mma_m16n8k16_bf16(sum, x[i], p[2 * half], p[2 * half + 1]);
-          }
+        for (unsigned i = 0; i < kDown; ++i) {
+          mma_m16n8k16_bf16(sums.values[i][2 * j], x[i], p[0], p[1]);
+          mma_m16n8k16_bf16(sums.values[i][2 * j + 1], x[i], p[2], p[3]);
+        }
       }
     }
   }
@@ -334,8 +317,12 @@ class CandidatesBlock {
     return threadIdx.x / kWarpSize % kWarpsAcross * kWarpColumns + j * 8 + threadIdx.x % 4 * 2;
   }
 
-  __device__ void filter(const Sums& sums, const TileTerms& terms, unsigned tile, unsigned parity) {
+  __device__ void filter(Sums& sums, const TileTerms& terms, unsigned tile, unsigned parity) {
     const TileLimits limits{terms.error, terms.norm, terms.margin};
+    float2 minus_half_squares[2 * kPairs];
+#pragma unroll
+    for (unsigned j = 0; j < 2 * kPairs; ++j)
+      minus_half_squares[j] = *reinterpret_cast<const float2*>(terms.minus_half_squares + column_of(j));
 #pragma unroll
     for (unsigned i = 0; i < kDown; ++i)
 #pragma unroll
@@ -344,9 +331,10 @@ class CandidatesBlock {
         const float threshold = threshold_of(shared_.filters[row], limits);
         float largest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
-        for (unsigned j = 0; j < 2 * kPairs; ++j)
-#pragma unroll
-          for (unsigned k = 0; k < 2; ++k) largest[k] = fmaxf(largest[k], sums.values[i][j][2 * half + k]);
+        for (unsigned j = 0; j < 2 * kPairs; ++j) {
+          largest[0] = fmaxf(largest[0], sums.values[i][j][2 * half] += minus_half_squares[j].x);
+          largest[1] = fmaxf(largest[1], sums.values[i][j][2 * half + 1] += minus_half_squares[j].y);
+        }
         if (fmaxf(largest[0], largest[1]) >= threshold) {
 #pragma unroll
           for (unsigned n = 0; n < 4 * kPairs; ++n)
@@ -404,7 +392,7 @@ class CandidatesBlock {
   const CandidatesArgs& args_;
   Shared& shared_;
   unsigned slices_;
-  unsigned query_offset_[kSteps], point_offset_[kSteps];  // bytes from a slice's begin
+  unsigned query_offset_, point_offset_;  // bytes from a slice's begin to a lane's rows, for the first step
 };
 
 template <unsigned kSlices, unsigned kStages, unsigned kCapacity>
