@@ -1,12 +1,14 @@
 // The exact neighbour search's pairs a second, at the widths of a map's principal components and of an embedding, and
-// the multiply-additions behind them beside sgemm's.
+// the multiply-additions behind them beside sgemm's. On the cuda engine the points lie on the device already.
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <random>
 #include <vector>
 
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -40,6 +42,38 @@ void neighbors(benchmark::State& state) {
   report_flops(state, 2 * pairs * static_cast<double>(d));
 }
 
+void neighbors_cuda(benchmark::State& state) {
+  const auto N = static_cast<std::size_t>(state.range(0)), d = static_cast<std::size_t>(state.range(1)),
+             k = static_cast<std::size_t>(state.range(2));
+  const auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  const auto rows = decaying_columns(N, d);
+  const Tensor points = engine->allocate(DType::f32, {N, d}), indices = engine->allocate(DType::i32, {N, k}),
+               distances = engine->allocate(DType::f32, {N, k});
+  engine->copy_to_engine(dense_view<const void>(rows.data(), DType::f32, std::array{N, d}), points);
+  for (auto _ : state) {
+    engine->neighbors({.points = points.matrix<float>(),
+                       .metric = state.range(3) ? Metric::cosine : Metric::euclidean,
+                       .indices = indices.matrix<std::int32_t>(),
+                       .distances = distances.matrix<float>()});
+    wait(*engine, distances);
+  }
+  const double pairs = static_cast<double>(N) * static_cast<double>(N);
+  report_pairs(state, pairs);
+  state.counters["FLOP/s"] =
+      benchmark::Counter(2 * pairs * static_cast<double>(d), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+BENCHMARK(neighbors_cuda)
+    ->ArgNames({"N", "d", "k", "cosine"})
+    ->Args({30522, 50, 90, 0})
+    ->Args({30522, 384, 90, 0})
+    ->Args({30522, 384, 10, 1})
+    ->Args({250000, 384, 90, 0})
+    ->Args({1000000, 64, 90, 0})
+    ->Args({1000000, 128, 90, 0})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(neighbors)
     ->ArgNames({"N", "d", "k", "cosine"})
     ->Args({30522, 50, 90, 0})

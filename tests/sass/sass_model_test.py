@@ -52,6 +52,27 @@ class Parser(unittest.TestCase):
         self.assertEqual(cycles["issue"], len(path))
 
 
+def jump(target, predicated=True):
+    return Instruction("BRA", f"@P0 BRA {target}", predicated=predicated, target=target)
+
+
+class Loops(unittest.TestCase):
+    def test_leaves_out_what_returns_from_code_out_of_the_way(self):
+        body = [Instruction("FADD", "FADD R1, R1, R1") for _ in range(6)]
+        code = [body[0], jump(8), *body[:3], jump(0), Instruction("EXIT", "EXIT"), body[0], body[1], jump(2, False)]
+        self.assertEqual(sass_model.loops(code), [(0, 5)])
+
+    def test_goes_around_an_inner_loop_as_often_as_its_products_ask(self):
+        other = Instruction("FADD", "FADD R1, R1, R1")
+        code = [other, product(4), product(8), other, product(12), product(16), jump(4), other, jump(0)]
+        self.assertEqual(sass_model.main_loop(code), (4, 6))
+        for products, inner in ((2, 1), (6, 2), (10, 4)):
+            path = sass_model.path_around(code, products)
+            self.assertEqual(sum(x.kind == "tensor" for x in path), products)
+            self.assertEqual(path.count(code[6]), inner)
+        self.assertEqual(len(sass_model.path_around(code, 2)), 3)  # the inner loop alone does that
+
+
 class Kinds(unittest.TestCase):
     def test_tells_instructions_apart(self):
         for opcode, kind in [("LDGSTS.E.BYPASS.128", "copy"), ("LDGDEPBAR", "commit"), ("LDG.E.128", "global"),
