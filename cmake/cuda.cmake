@@ -69,7 +69,8 @@ function(lexiscope_add_cuda_plugin)
   target_link_libraries(lexiscope_cuda PRIVATE fmt::fmt CUDA::cudart_static CUDA::cublas CUDA::cusolver)
   # What is inside stays inside: the program has classes of the same names.
   target_link_options(lexiscope_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
-  set_target_properties(lexiscope_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON CUDA_RUNTIME_LIBRARY None CXX_VISIBILITY_PRESET hidden
+  set_target_properties(lexiscope_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON BUILD_WITH_INSTALL_RPATH ON
+    CUDA_RUNTIME_LIBRARY None CXX_VISIBILITY_PRESET hidden
     CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
     LINKER_LANGUAGE CXX)
   install(TARGETS lexiscope_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
