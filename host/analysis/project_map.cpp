@@ -20,7 +20,7 @@ constexpr std::size_t kMostIterations = 10;
 constexpr std::size_t kPointsPerCall = 250'000;  // tens of milliseconds with a grid
 
 Tensor ones(std::size_t rows, std::size_t columns) {
-  const Tensor tensor = allocate_host_tensor(DType::f32, std::array{rows, columns});
+  Tensor tensor = allocate_host_tensor(DType::f32, std::array{rows, columns});
   std::fill_n(tensor.matrix<float>().data, rows * columns, 1.0f);
   return tensor;
 }
