@@ -106,6 +106,8 @@ TEST_F(CudaPluginTest, SaysWhereItLookedForThePlugin) {
   use(folder_.string());
   const std::string why = "no plug-in: liblexiscope_cuda.so is not in " + folder_.string();
   EXPECT_EQ(reason(), why);
+  expect_refusal({"validate", "drift", "--device", "cpu", "--products", "cublaslt"},
+                 "products by cuBLASLt need the cuda engine; this is cpu");
   expect_refusal({"validate", "drift", "--device", "cuda"}, "the cuda engine is not available here: " + why);
   expect_refusal({"project", path("points.npy"), "--out", path("run"), "--device", "cuda"},
                  "the cuda engine is not available here: " + why);

@@ -20,24 +20,10 @@ namespace {
 
 using cuda::PackedWeights;
 
-constexpr cuda::CublasLtCalls kCalls{.create = cublasLtCreate,
-                                     .destroy = cublasLtDestroy,
-                                     .status_name = cublasLtGetStatusName,
-                                     .create_product = cublasLtMatmulDescCreate,
-                                     .destroy_product = cublasLtMatmulDescDestroy,
-                                     .set_product = cublasLtMatmulDescSetAttribute,
-                                     .create_layout = cublasLtMatrixLayoutCreate,
-                                     .destroy_layout = cublasLtMatrixLayoutDestroy,
-                                     .create_preference = cublasLtMatmulPreferenceCreate,
-                                     .destroy_preference = cublasLtMatmulPreferenceDestroy,
-                                     .set_preference = cublasLtMatmulPreferenceSetAttribute,
-                                     .find_algorithm = cublasLtMatmulAlgoGetHeuristic,
-                                     .multiply = cublasLtMatmul};
-
 // cuBLASLt and its workspace on the device.
 struct Library {
   DeviceArray<std::uint8_t> workspace{cuda::CublasLtProduct::kWorkspaceBytes};
-  cuda::CublasLtProduct product{kCalls, workspace.data()};
+  cuda::CublasLtProduct product{workspace.data()};
 };
 
 constexpr std::size_t kRows = 9, kIn = 21, kOut = 35, kUnits = 30, kStride = kOut + 2;
@@ -76,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Types, CudaCublasLt, ::testing::Values(DType::f32, DTyp
 
 TEST_P(CudaCublasLt, GivesTheLinearLayersBitsWhateverFollowsIt) {
   const DeviceWeights weight = weights(kOut, kIn, 4);
-  const auto run = [&](LinearArgs args, bool with_residual, cuda::LibraryProduct* library) {
+  const auto run = [&](LinearArgs args, bool with_residual, cuda::CublasLtProduct* library) {
     return result([&](MatrixView<float> y) {
       args.y = y;
       if (with_residual) args.residual = y;
@@ -100,7 +86,7 @@ TEST_P(CudaCublasLt, GivesTheLinearLayersBitsWhateverFollowsIt) {
 // one.
 TEST_P(CudaCublasLt, IsThePerceptronWithAGateAndWithout) {
   const DeviceWeights gate = weights(kUnits, kIn, 4), up = weights(kUnits, kIn, 5), down = weights(kOut, kUnits, 6);
-  const auto run = [&](bool gated, cuda::LibraryProduct* library) {
+  const auto run = [&](bool gated, cuda::CublasLtProduct* library) {
     return result([&](MatrixView<float> y) {
       const cuda::Perceptron work{.x = x(),
                                   .gate = gated ? gate.view() : PackedWeights{},

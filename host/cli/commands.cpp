@@ -38,9 +38,23 @@ void add_common_options(CLI::App& parser, CommonOptions& options) {
   parser.add_flag("--overwrite", options.overwrite, "replace what exists already")->group(group);
 }
 
+void add_products_option(CLI::App& parser, CommonOptions& options) {
+  parser
+      .add_option("--products", options.products,
+                  "on the cuda engine, products with weights by its own kernels or by cuBLASLt: own or cublaslt")
+      ->check(CLI::IsMember({"own", "cublaslt"}))
+      ->capture_default_str()
+      ->group("Computation");
+}
+
+EngineOptions engine_options(const CommonOptions& options) {
+  return {.threads = options.threads,
+          .products = options.products == "own" ? ProductLibrary::own : ProductLibrary::cublas_lt};
+}
+
 std::unique_ptr<Engine> make_engine(const CommonOptions& options) {
   const std::string name = options.device == "auto" ? available_engines().front() : options.device;
-  return lexiscope::make_engine(name, {.threads = options.threads});
+  return lexiscope::make_engine(name, engine_options(options));
 }
 
 std::unique_ptr<Engine> make_host_engine(const CommonOptions& options, std::string_view command) {

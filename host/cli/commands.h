@@ -18,6 +18,7 @@ struct CommonOptions {
   int threads = 0;
   std::uint64_t seed = 0;
   bool json = false, quiet = false, overwrite = false;
+  std::string products = "own";
 };
 
 /// One command: its parser, and what runs after parsing and returns the exit status.
@@ -38,8 +39,14 @@ CLI::Validator whole_number();
 
 void add_common_options(CLI::App& parser, CommonOptions& options);
 
-/// The engine that --device and --threads ask for; "auto" is the fastest. Throws Error{kDevice} saying why there is
-/// none.
+/// --products, for commands that multiply weights.
+void add_products_option(CLI::App& parser, CommonOptions& options);
+
+/// What make_engine of the library takes.
+EngineOptions engine_options(const CommonOptions& options);
+
+/// The engine that --device, --threads and --products ask for; "auto" is the fastest. Throws Error{kDevice} saying why
+/// there is none.
 std::unique_ptr<Engine> make_engine(const CommonOptions& options);
 
 /// The same for a command that keeps its arrays in the host's memory; "auto" is the fastest engine there. Throws

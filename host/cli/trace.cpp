@@ -162,6 +162,7 @@ void add_trace_options(CLI::App& parser, TraceCommand& command) {
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str()
       ->group(work);
+  add_products_option(parser, command.common);
   parser.add_option("--generate", options.generate, "continue the text by so many tokens")
       ->check(whole_number())
       ->group(work);

@@ -37,7 +37,7 @@ struct Candidate {
 };
 
 Candidate make_candidate(const std::string& name, const CommonOptions& options) {
-  auto engine = lexiscope::make_engine(name, {.threads = options.threads});
+  auto engine = lexiscope::make_engine(name, engine_options(options));
   if (engine->memory_is_host()) return {.name = name, .simd = {}, .engine = std::move(engine)};
   return {.name = name,
           .simd = {},
@@ -136,6 +136,7 @@ Command add_validate(CLI::App& app) {
   CLI::App* parser = app.add_subcommand("validate", "Every operation on every engine here against the reference");
   const auto options = std::make_shared<ValidateOptions>();
   parser->add_option("OP", options->operations, "operations; all of them where none is named");
+  add_products_option(*parser, options->common);
   add_common_options(*parser, options->common);
   parser->footer("Example:\n  lexiscope validate attention tsne_gradient");
   return {parser, [options] { return run_validate(*options); }};

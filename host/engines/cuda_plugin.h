@@ -13,7 +13,7 @@ struct CudaPlugin {
   const char* version;           ///< LEXISCOPE_VERSION
   const char* interface_hash;    ///< LEXISCOPE_INTERFACE: a hash of the headers that both were built with
   std::string (*unavailable)();  ///< why no engine can be made here; empty where one can
-  std::unique_ptr<Engine> (*make)(int threads);
+  std::unique_ptr<Engine> (*make)(int threads, ProductLibrary products);
 };
 
 /// The plug-in's one symbol, of type CudaPluginEntry.

@@ -85,9 +85,9 @@ const Plugin& plugin() {
 
 const std::string& cuda_unavailable() { return plugin().reason; }
 
-std::unique_ptr<Engine> make_cuda_engine(int threads) {
+std::unique_ptr<Engine> make_cuda_engine(int threads, ProductLibrary products) {
   if (!plugin().reason.empty()) fail(ErrorCode::kDevice, "the cuda engine is not available here: {}", plugin().reason);
-  return plugin().calls->make(threads);
+  return plugin().calls->make(threads, products);
 }
 
 }  // namespace lexiscope

@@ -16,6 +16,6 @@ namespace lexiscope {
 const std::string& cuda_unavailable();
 
 /// Throws Error{kDevice} with cuda_unavailable()'s reason.
-std::unique_ptr<Engine> make_cuda_engine(int threads);
+std::unique_ptr<Engine> make_cuda_engine(int threads, ProductLibrary products);
 
 }  // namespace lexiscope

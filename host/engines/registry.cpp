@@ -31,12 +31,14 @@ std::vector<std::string> available_engines() {
 
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options) {
   require(options.threads >= 0, "threads is {}, needs to be 0 (all cores) or more", options.threads);
+  if (options.products != ProductLibrary::own && (name == "cpu" || name == "reference"))
+    fail(ErrorCode::kInvalidArgument, "products by cuBLASLt need the cuda engine; this is {}", name);
   if (name == "cpu") {
     apply_simd_environment();
     return std::make_unique<CpuEngine>(options.threads > 0 ? options.threads : usable_cores());
   }
   if (name == "reference") return std::make_unique<ReferenceEngine>();
-  if (name == "cuda") return make_cuda_engine(options.threads > 0 ? options.threads : usable_cores());
+  if (name == "cuda") return make_cuda_engine(options.threads > 0 ? options.threads : usable_cores(), options.products);
   fail(ErrorCode::kInvalidArgument, "engine \"{}\" is not available here; available: {}", name,
        fmt::join(available_engines(), ", "));
 }

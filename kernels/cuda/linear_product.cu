@@ -1,7 +1,7 @@
 // Bias, activation and residual behind the product's sums, four columns at a time; y is written once and nothing else.
 #include "kernels/cuda/activation.h"
+#include "kernels/cuda/cublas_lt_product.h"
 #include "kernels/cuda/finish_sums.cuh"
-#include "kernels/cuda/library_product.h"
 #include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/product_launch.cuh"
@@ -50,7 +50,7 @@ LinearFinish finish_of(const LinearTail& tail) {
 // A library adds bias and residual exactly. Its GELU is the one by tanh, to its own accuracy, and nothing can be added
 // behind it: activations are ours.
 void library_product(const char* name, const PieceMatrix& x, const PackedWeights& weight, const LinearTail& tail,
-                     LibraryProduct& library, float* sums, cudaStream_t stream) {
+                     CublasLtProduct& library, float* sums, cudaStream_t stream) {
   if (tail.activation == Activation::none) {
     library.multiply(x, weight, {.bias = tail.bias, .residual = tail.residual, .y = tail.y}, stream);
     return;

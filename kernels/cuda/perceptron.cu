@@ -5,8 +5,8 @@
 
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/bf16.h"
+#include "kernels/cuda/cublas_lt_product.h"
 #include "kernels/cuda/finish_sums.cuh"
-#include "kernels/cuda/library_product.h"
 #include "kernels/cuda/linear_product.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/perceptron.h"
@@ -63,7 +63,7 @@ void hidden_product(const Perceptron& args, const PieceMatrix& x, const HiddenFi
 // The sums [T, m] of up, and behind them those of a gate.
 template <bool kGated, typename Element>
 void library_hidden_product(const Perceptron& args, const PieceMatrix& x, HiddenFinish<Element, kGated> finish,
-                            LibraryProduct& library, float* sums, cudaStream_t stream) {
+                            CublasLtProduct& library, float* sums, cudaStream_t stream) {
   const std::size_t stride = packed_stride(args.up.rows, DType::f32);
   const MatrixView<float> up{sums, x.rows, args.up.rows, stride};
   library.multiply(x, args.up, {.bias = args.up_bias, .residual = {}, .y = up}, stream);

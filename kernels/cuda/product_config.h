@@ -13,11 +13,11 @@ namespace lexiscope::cuda {
 /// large keeps the multiprocessor's arithmetic busy; medium and skinny give more of them something to do.
 enum class TileKind { large, medium, skinny };
 
-class LibraryProduct;
+class CublasLtProduct;
 
 struct ProductConfig {
   TileKind tile = TileKind::large;
-  LibraryProduct* library = nullptr;  ///< computes the product where it is not null; outlives the call
+  CublasLtProduct* library = nullptr;  ///< computes the product where it is not null; outlives the call
 };
 
 struct ProductShape {

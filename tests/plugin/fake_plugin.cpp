@@ -15,7 +15,7 @@ namespace {
 
 std::string unavailable() { return FAKE_REASON; }
 
-std::unique_ptr<lexiscope::Engine> make(int threads) {
+std::unique_ptr<lexiscope::Engine> make(int threads, lexiscope::ProductLibrary) {
   throw lexiscope::Error(lexiscope::ErrorCode::kDevice,
                          fmt::format("the willing plug-in was asked for an engine with {} threads", threads));
 }

@@ -5,6 +5,7 @@
 #include "host/engines/cuda/linear_algebra.h"
 #include "host/engines/cuda/packed_matrix.h"
 #include "host/engines/cuda/row_stream.h"
+#include "kernels/cuda/cublas_lt_product.h"
 
 namespace lexiscope::cuda {
 namespace {
@@ -31,8 +32,9 @@ CudaEngine::~CudaEngine() = default;
 
 std::string CudaEngine::description() const {
   const cudaDeviceProp& device = device_->properties();
-  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB", device.name, device.major,
-                     device.minor, device.multiProcessorCount, static_cast<double>(device.totalGlobalMem) / 1e9);
+  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB{}", device.name, device.major,
+                     device.minor, device.multiProcessorCount, static_cast<double>(device.totalGlobalMem) / 1e9,
+                     options_.products == ProductLibrary::own ? "" : ", products by cuBLASLt");
 }
 
 Tensor CudaEngine::allocate(DType dtype, std::span<const std::size_t> shape) {

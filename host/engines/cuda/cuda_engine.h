@@ -13,6 +13,7 @@
 
 namespace lexiscope::cuda {
 
+class CublasLtProduct;
 class LinearAlgebra;
 class RowStream;
 struct Perceptron;
@@ -21,6 +22,7 @@ struct CudaEngineOptions {
   std::string_view name = "cuda";  ///< outlives the engine and what it packs
   int device = 0;
   int threads = 1;  ///< for the host's part of jobs
+  ProductLibrary products = ProductLibrary::own;
   BlockSizes block_sizes = BlockSizes::classes;
   /// Of the rows that operations on a matrix in the host's memory bring to the device at once.
   std::size_t row_chunk_bytes = std::size_t{32} << 20;
@@ -75,6 +77,9 @@ class CudaEngine final : public Engine {
   LinearAlgebra& linear_algebra();
   RowStream& row_stream();
 
+  /// What computes products where the options ask for a library, else null. Made with the first product.
+  CublasLtProduct* product_library();
+
   /// Memory for the kernels of one call, null for none. It may go back to the pool once they are enqueued.
   std::shared_ptr<void> allocate_workspace(std::size_t bytes) { return bytes > 0 ? pool_->allocate(bytes) : nullptr; }
   /// As workspace; of no elements too.
@@ -102,6 +107,8 @@ class CudaEngine final : public Engine {
   std::shared_ptr<Stream> stream_;
   std::unique_ptr<LinearAlgebra> linear_algebra_;
   std::unique_ptr<RowStream> row_stream_;
+  std::shared_ptr<void> library_workspace_;
+  std::unique_ptr<CublasLtProduct> library_;
 };
 
 }  // namespace lexiscope::cuda

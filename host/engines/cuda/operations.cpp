@@ -9,6 +9,7 @@
 #include "kernels/cuda/attention_map.h"
 #include "kernels/cuda/certainty.h"
 #include "kernels/cuda/convert.h"
+#include "kernels/cuda/cublas_lt_product.h"
 #include "kernels/cuda/drift.h"
 #include "kernels/cuda/gelu_mlp.h"
 #include "kernels/cuda/layer_norm.h"
@@ -99,8 +100,10 @@ void CudaEngine::do_convert(const ConvertArgs& args) {
 
 void CudaEngine::do_linear(const LinearArgs& args) {
   const PackedWeights& weight = weights_of(args.weight);
-  const auto workspace = allocate_workspace(linear_workspace(args, weight));
-  run([&] { cuda::linear(args, weight, choose_linear_config(args, weight, properties()), workspace.get(), stream()); });
+  ProductConfig config = choose_linear_config(args, weight, properties());
+  config.library = product_library();
+  const auto workspace = allocate_workspace(linear_workspace(args, weight, config));
+  run([&] { cuda::linear(args, weight, config, workspace.get(), stream()); });
 }
 
 void CudaEngine::do_gelu_mlp(const GeluMlpArgs& args) {
@@ -114,8 +117,19 @@ void CudaEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
 
 void CudaEngine::run_perceptron(std::string_view operation, const Perceptron& work) {
   require_one_type(operation, work);
-  const auto workspace = allocate_workspace(perceptron_workspace(work));
-  run([&] { cuda::perceptron(work, choose_perceptron_config(work, properties()), workspace.get(), stream()); });
+  PerceptronConfig config = choose_perceptron_config(work, properties());
+  config.up.library = config.down.library = product_library();
+  const auto workspace = allocate_workspace(perceptron_workspace(work, config));
+  run([&] { cuda::perceptron(work, config, workspace.get(), stream()); });
+}
+
+CublasLtProduct* CudaEngine::product_library() {
+  if (options_.products == ProductLibrary::own) return nullptr;
+  if (!library_) {
+    if (!library_workspace_) library_workspace_ = pool_->allocate(CublasLtProduct::kWorkspaceBytes);
+    run([&] { library_ = std::make_unique<CublasLtProduct>(library_workspace_.get()); });
+  }
+  return library_.get();
 }
 
 std::unique_ptr<TsnePlan> CudaEngine::do_plan_tsne(const TsnePlanArgs&) { fail_unsupported("plan_tsne"); }

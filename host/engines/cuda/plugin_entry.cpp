@@ -9,10 +9,11 @@ namespace {
 
 std::string unavailable() { return find_device().reason; }
 
-std::unique_ptr<Engine> make(int threads) {
+std::unique_ptr<Engine> make(int threads, ProductLibrary products) {
   const DeviceSearch found = find_device();
   if (found.index < 0) fail(ErrorCode::kDevice, "the cuda engine is not available here: {}", found.reason);
-  return std::make_unique<CudaEngine>(CudaEngineOptions{.device = found.index, .threads = threads});
+  return std::make_unique<CudaEngine>(
+      CudaEngineOptions{.device = found.index, .threads = threads, .products = products});
 }
 
 constexpr CudaPlugin kPlugin{LEXISCOPE_VERSION, LEXISCOPE_INTERFACE, unavailable, make};
