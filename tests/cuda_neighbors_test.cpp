@@ -136,9 +136,28 @@ TEST_P(CudaNeighbors, AreExactWithEveryKernel) {
 INSTANTIATE_TEST_SUITE_P(Variants, CudaNeighbors,
                          ::testing::Combine(::testing::Range<std::size_t>(0, cuda::kMostCandidatesVariants),
                                             ::testing::Values(Problem{300, 0, 0, 7},
-                                                              Problem{200, 130, 1, 3, Metric::cosine})));
+                                                              Problem{700, 130, 1, 3, Metric::cosine})));
 INSTANTIATE_TEST_SUITE_P(LongLists, CudaNeighbors,
-                         ::testing::Combine(::testing::Values(0, 5), ::testing::Values(Problem{1000, 2, 1, 0})));
+                         ::testing::Combine(::testing::Values(0, 5), ::testing::Values(Problem{2300, 2, 1, 0})));
+
+// Sixteen tiles each way, in clusters whose parts only double tells apart and in columns that matter less and less.
+TEST(CudaNeighborsOfMany, AreThoseOfTheCpuEngine) {
+  constexpr std::size_t N = 2000, d = 60, k = 30;
+  std::vector<float> points = random_normal(N * d, 1);
+  for (std::size_t at = 0; at < N * d; ++at) {
+    points[at] /= std::sqrt(static_cast<float>(at % d + 1));
+    if (at / d % 3 == 0) points[at] = 1e-3f * points[at] + points[at % (40 * d)];
+  }
+  const auto search_with = [&](Engine& engine) {
+    const Tensor x = on_engine(engine, points), indices = engine.allocate(DType::i32, {N, k}),
+                 distances = engine.allocate(DType::f32, {N, k});
+    engine.neighbors({.points = {x.vector<float>().data, N, d, d},
+                      .indices = indices.matrix<std::int32_t>(),
+                      .distances = distances.matrix<float>()});
+    return Lists{on_host(engine, indices.matrix<std::int32_t>()), on_host(engine, distances.matrix<float>())};
+  };
+  expect_same(search_with(*make_emulated_engine()), search_with(*make_engine("cpu")), k);
+}
 
 TEST(CudaNeighborsExhaustive, AreExactWithoutCandidates) {
   for (const Problem& p : {Problem{150, 0, 17, 149}, Problem{300, 3, 5, 300, Metric::cosine}, Problem{1, 2, 3, 1}}) {
