@@ -4,6 +4,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
+#include <cufft.h>
 #include <cusolver_common.h>
 
 #include <cstddef>
@@ -42,6 +43,7 @@ void set_stream_schedule(StreamSchedule schedule);
 void fail_call(const std::string& function, int nth, cudaError_t code);
 void fail_call(const std::string& function, int nth, cublasStatus_t code);
 void fail_call(const std::string& function, int nth, cusolverStatus_t code);
+void fail_call(const std::string& function, int nth, cufftResult code);
 /// The same for the `nth` call of any function: cudaErrorUnknown, or the library's own internal error.
 void fail_call(int nth);
 /// Forgets the failures that have not happened.
@@ -60,6 +62,8 @@ struct Counters {
   std::size_t blas_handles = 0;      ///< of cuBLAS and cuBLASLt
   std::size_t blas_descriptors = 0;  ///< cuBLASLt's products, layouts and preferences
   std::size_t solver_handles = 0;    ///< cuSOLVER's, and its parameters
+  std::size_t graphs = 0;            ///< captured, and ready to launch
+  std::size_t fft_plans = 0;         ///< of cuFFT
   std::size_t pending = 0;           ///< operations enqueued and not executed
 
   std::size_t peak_device_bytes = 0;

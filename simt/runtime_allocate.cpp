@@ -17,6 +17,7 @@ void* allocate_pinned(std::size_t bytes) {
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   return call("cudaMalloc", [&] {
+    runtime().streams.refuse_while_capturing();
     require(pointer != nullptr, cudaErrorInvalidValue);
     *pointer = bytes == 0 ? nullptr : runtime().memory.allocate(bytes, DeviceMemory::Start::kLive);
     require(bytes == 0 || *pointer != nullptr, cudaErrorMemoryAllocation);
@@ -28,6 +29,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   return release_call("cudaFree", [&] {
     if (pointer == nullptr) return cudaSuccess;
+    runtime().streams.refuse_while_capturing();
     require(runtime().memory.announce_free(pointer), cudaErrorInvalidValue);
     const cudaError_t code = runtime().wait_for_all();
     runtime().memory.free(pointer);
@@ -71,6 +73,7 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
 
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return call("cudaMallocHost", [&] {
+    runtime().streams.refuse_while_capturing();
     require(pointer != nullptr, cudaErrorInvalidValue);
     *pointer = allocate_pinned(bytes);
     return cudaSuccess;
@@ -79,6 +82,7 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
 
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
   return call("cudaHostAlloc", [&] {
+    runtime().streams.refuse_while_capturing();
     require(pointer != nullptr, cudaErrorInvalidValue);
     require((flags & ~(cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined)) == 0,
             cudaErrorInvalidValue);
@@ -90,6 +94,7 @@ cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
 cudaError_t cudaFreeHost(void* pointer) {
   return release_call("cudaFreeHost", [&] {
     if (pointer == nullptr) return cudaSuccess;
+    runtime().streams.refuse_while_capturing();
     const cudaError_t code = runtime().wait_for_all();
     require(runtime().pinned.free(pointer), cudaErrorInvalidValue);
     return code;

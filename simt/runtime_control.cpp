@@ -29,6 +29,7 @@ void fail_call(const std::string& function, int nth, cublasStatus_t code) {
 void fail_call(const std::string& function, int nth, cusolverStatus_t code) {
   runtime().failures.fail(function, nth, code);
 }
+void fail_call(const std::string& function, int nth, cufftResult code) { runtime().failures.fail(function, nth, code); }
 
 void fail_call(int nth) { runtime().failures.fail(std::nullopt, nth, std::nullopt); }
 
@@ -47,6 +48,8 @@ Counters counters() {
           .blas_handles = state.blas_handles,
           .blas_descriptors = state.blas_descriptors,
           .solver_handles = state.solver_handles,
+          .graphs = state.graphs.count(),
+          .fft_plans = state.fft_plans,
           .pending = state.tasks.pending(),
           .peak_device_bytes = memory.peak_bytes,
           .calls = state.failures.calls(),
@@ -61,6 +64,7 @@ void reset() {
   Runtime& state = runtime();
   state.tasks.wait_for_all();
   state.streams.clear();
+  state.graphs.clear();
   state.memory.free_all();
   state.pinned.free_all();
   state.errors.clear();

@@ -94,7 +94,10 @@ cudaError_t copy_async(const char* function, const Rows& to, const Rows& from, c
   const Place to_place = place_of(to);
   const Place from_place = place_of(from);
   check_kind(kind, to_place, from_place);
-  if (to_place == Place::kPageable) return runtime().wait(enqueue_copy(function, to, from, stream));
+  if (to_place == Place::kPageable) {
+    runtime().streams.tails(stream);  // refused while the stream captures: there is nothing to wait for
+    return runtime().wait(enqueue_copy(function, to, from, stream));
+  }
   if (from_place == Place::kPageable) {
     enqueue_copy_of_snapshot(function, to, from, stream);
     return cudaSuccess;
@@ -110,6 +113,7 @@ cudaError_t copy(const char* function, const Rows& to, const Rows& from, cudaMem
   const Place to_place = place_of(to);
   const Place from_place = place_of(from);
   check_kind(kind, to_place, from_place);
+  runtime().streams.refuse_while_capturing();
   const auto task = enqueue_copy(function, to, from, nullptr);
   const bool within_device = to_place == Place::kDevice && from_place == Place::kDevice;
   return within_device ? cudaSuccess : runtime().wait(task);

@@ -57,7 +57,10 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return call("cudaDeviceSynchronize", [] { return runtime().wait_for_all(); });
+  return call("cudaDeviceSynchronize", [] {
+    runtime().streams.refuse_while_capturing();
+    return runtime().wait_for_all();
+  });
 }
 
 // The two versions can be asked for on a machine without a device.

@@ -83,6 +83,15 @@ constexpr std::array kErrorTexts{
     ErrorText{cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     ErrorText{cudaErrorNotPermitted, "cudaErrorNotPermitted", "operation not permitted"},
     ErrorText{cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    ErrorText{cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
+    ErrorText{cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+              "operation not permitted when stream is capturing"},
+    ErrorText{cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+              "operation failed due to a previous error during capture"},
+    ErrorText{cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+              "operation would make the legacy stream depend on a capturing blocking stream"},
+    ErrorText{cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread",
+              "attempt to terminate a thread-local capture sequence from another thread"},
     ErrorText{cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
 };
 

@@ -9,6 +9,7 @@
 #include "simt/runtime.h"
 #include "simt/runtime_errors.h"
 #include "simt/runtime_failures.h"
+#include "simt/runtime_graphs.h"
 #include "simt/runtime_memory.h"
 #include "simt/runtime_streams.h"
 #include "simt/runtime_tasks.h"
@@ -56,12 +57,14 @@ struct Runtime {
   PinnedMemory pinned;
   TaskGraph tasks{memory, errors};
   Streams streams{tasks};
+  Graphs graphs;
   std::atomic<std::size_t> launches{0};
   std::atomic<std::size_t> synchronizations{0};
   std::atomic<std::size_t> blas_handles{0};
   std::atomic<std::size_t> blas_descriptors{0};
   std::atomic<std::size_t> solver_handles{0};
   std::atomic<int> next_eigen_info{0};
+  std::atomic<std::size_t> fft_plans{0};
 };
 
 Runtime& runtime();

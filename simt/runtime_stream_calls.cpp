@@ -122,11 +122,15 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 // An event that was never recorded counts as one that has happened.
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return call("cudaEventSynchronize", [&] { return runtime().wait(runtime().streams.event(event).recorded); });
+  return call("cudaEventSynchronize", [&] {
+    runtime().streams.refuse_while_capturing();
+    return runtime().wait(runtime().streams.event(event).recorded);
+  });
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return call("cudaEventQuery", [&] {
+    runtime().streams.refuse_while_capturing();
     return ask(runtime().streams.event(event).recorded) ? runtime().errors.sticky() : cudaErrorNotReady;
   });
 }

@@ -22,6 +22,7 @@ void Streams::destroy_stream(cudaStream_t handle) {
   const std::lock_guard lock(mutex_);
   const auto stream = streams_.find(handle);
   require(stream != streams_.end(), cudaErrorInvalidResourceHandle);
+  require(!stream->second->capture, cudaErrorStreamCaptureUnsupported);
   tasks_.want(stream->second->last);
   std::erase_if(orphans_, [&](const TaskPointer& task) { return tasks_.done(task); });
   if (stream->second->blocking) orphans_.push_back(stream->second->last);
@@ -87,22 +88,82 @@ TaskPointer Streams::enqueue_after(CUstream_st& stream, std::vector<TaskPointer>
 
 TaskPointer Streams::enqueue(cudaStream_t handle, std::function<void()> work, TaskKind kind) {
   const std::lock_guard lock(mutex_);
-  return enqueue_after(find(handle), {}, std::move(work), kind);
+  CUstream_st& stream = find(handle);
+  if (&stream == &legacy_) require_no_capture_of_blocking_streams();
+  if (!stream.capture) return enqueue_after(stream, {}, std::move(work), kind);
+  require(!stream.capture->invalid, cudaErrorStreamCaptureInvalidated);
+  stream.capture->operations.push_back({std::move(work), kind});
+  return nullptr;
+}
+
+// The stream's own operations would not have happened when the caller's next line runs, nor would they ever.
+CUstream_st& Streams::find_free(cudaStream_t handle) {
+  CUstream_st& stream = find(handle);
+  if (!stream.capture) return stream;
+  stream.capture->invalid = true;
+  throw Refusal{cudaErrorStreamCaptureUnsupported};
+}
+
+void Streams::require_no_capture_of_blocking_streams() {
+  for (const auto& [handle, stream] : streams_) {
+    if (!stream->capture || !stream->blocking) continue;
+    stream->capture->invalid = true;
+    throw Refusal{cudaErrorStreamCaptureImplicit};
+  }
+}
+
+void Streams::begin_capture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+  const std::lock_guard lock(mutex_);
+  CUstream_st& stream = find(handle);
+  require(&stream != &legacy_, cudaErrorStreamCaptureUnsupported);
+  require(!stream.capture, cudaErrorIllegalState);
+  stream.capture = Capture{.mode = mode, .thread = std::this_thread::get_id()};
+}
+
+std::vector<CapturedOperation> Streams::end_capture(cudaStream_t handle) {
+  const std::lock_guard lock(mutex_);
+  CUstream_st& stream = find(handle);
+  require(stream.capture.has_value(), cudaErrorIllegalState);
+  require(stream.capture->mode == cudaStreamCaptureModeRelaxed || stream.capture->thread == std::this_thread::get_id(),
+          cudaErrorStreamCaptureWrongThread);
+  const Capture capture = std::move(*stream.capture);
+  stream.capture.reset();
+  require(!capture.invalid, cudaErrorStreamCaptureInvalidated);
+  return capture.operations;
+}
+
+cudaStreamCaptureStatus Streams::capture_status(cudaStream_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto& capture = find(handle).capture;
+  if (!capture) return cudaStreamCaptureStatusNone;
+  return capture->invalid ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+}
+
+void Streams::refuse_while_capturing() {
+  const std::lock_guard lock(mutex_);
+  bool refused = false;
+  for (const auto& [handle, stream] : streams_) {
+    auto& capture = stream->capture;
+    if (!capture || capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread != std::this_thread::get_id()) continue;
+    refused = capture->invalid = true;
+  }
+  require(!refused, cudaErrorStreamCaptureUnsupported);
 }
 
 void Streams::record(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex_);
-  find(event).recorded = enqueue_after(find(stream), {}, nullptr, TaskKind::kHostWork);
+  find(event).recorded = enqueue_after(find_free(stream), {}, nullptr, TaskKind::kHostWork);
 }
 
 void Streams::wait_in_stream(cudaStream_t stream, cudaEvent_t event) {
   const std::lock_guard lock(mutex_);
-  enqueue_after(find(stream), {find(event).recorded}, nullptr, TaskKind::kHostWork);
+  enqueue_after(find_free(stream), {find(event).recorded}, nullptr, TaskKind::kHostWork);
 }
 
 std::vector<TaskPointer> Streams::tails(cudaStream_t handle) {
   const std::lock_guard lock(mutex_);
-  const CUstream_st& stream = find(handle);
+  const CUstream_st& stream = find_free(handle);
   return &stream == &legacy_ ? predecessors(stream) : std::vector{stream.last};
 }
 

@@ -8,16 +8,32 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
+#include "simt/runtime_graphs.h"
 #include "simt/runtime_tasks.h"
+
+namespace lexiscope::simt {
+
+/// What a stream records instead of doing it.
+struct Capture {
+  cudaStreamCaptureMode mode;
+  std::thread::id thread;
+  std::vector<CapturedOperation> operations{};
+  bool invalid = false;  ///< a call that no graph can hold was made meanwhile
+};
+
+}  // namespace lexiscope::simt
 
 struct CUstream_st {
   bool blocking = true;
   unsigned flags = 0;
   int priority = 0;
   lexiscope::simt::TaskPointer last;
+  std::optional<lexiscope::simt::Capture> capture;
 };
 
 struct CUevent_st {
@@ -46,12 +62,21 @@ class Streams {
   std::vector<TaskPointer> tails(cudaStream_t handle);
   CUevent_st event(cudaEvent_t handle);
 
+  void begin_capture(cudaStream_t handle, cudaStreamCaptureMode mode);
+  std::vector<CapturedOperation> end_capture(cudaStream_t handle);
+  cudaStreamCaptureStatus capture_status(cudaStream_t handle);
+  /// For calls that CUDA does not allow while a stream captures: allocations, and whatever waits. Refused with
+  /// cudaErrorStreamCaptureUnsupported, and no capture under way makes a graph.
+  void refuse_while_capturing();
+
   std::size_t streams() const;
   std::size_t events() const;
   void clear();
 
  private:
   CUstream_st& find(cudaStream_t handle);
+  CUstream_st& find_free(cudaStream_t handle);
+  void require_no_capture_of_blocking_streams();
   CUevent_st& find(cudaEvent_t handle);
   std::vector<TaskPointer> predecessors(const CUstream_st& stream);
   TaskPointer enqueue_after(CUstream_st& stream, std::vector<TaskPointer> after, std::function<void()> work,
