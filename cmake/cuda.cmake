@@ -46,11 +46,13 @@ if(LEXISCOPE_WITH_CUDA)
 endif()
 
 # liblexiscope_cuda.so: the kernels, the engine around them and what of host/core these need. The CUDA runtime is linked
-# into it, libcuda never: so it loads where there is no driver, and says so. cuBLAS, cuBLASLt and cuSOLVER are libraries
-# beside it; an installed plug-in looks for them in the toolkit that it was built with too.
+# into it, libcuda never: so it loads where there is no driver, and says so. cuBLAS, cuBLASLt, cuFFT and cuSOLVER are
+# libraries beside it; an installed plug-in looks for them in the toolkit that it was built with too.
 function(lexiscope_add_cuda_plugin)
   file(GLOB sources CONFIGURE_DEPENDS kernels/cuda/*.cu host/engines/cuda/*.cpp)
-  add_library(lexiscope_cuda MODULE ${sources} host/core/tensor.cpp)
+  # And what of the host's side they need: checks, without the threads that their loops have in the library.
+  add_library(lexiscope_cuda MODULE ${sources} host/core/tensor.cpp host/core/finite.cpp host/engines/tsne_checks.cpp)
+  set_source_files_properties(host/core/finite.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
   # For the engine's sources alone: nvcc takes a definition apart at its commas.
   list(JOIN LEXISCOPE_CUDA_ARCHITECTURES "," architectures)
   target_compile_definitions(lexiscope_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:LEXISCOPE_VERSION="${PROJECT_VERSION}">
@@ -65,7 +67,7 @@ function(lexiscope_add_cuda_plugin)
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LEXISCOPE_WERROR}>>:-Werror=all-warnings>
     $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow>
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LEXISCOPE_WERROR}>>:-Werror>)
-  target_link_libraries(lexiscope_cuda PRIVATE fmt::fmt CUDA::cudart_static CUDA::cublas CUDA::cublasLt CUDA::cusolver)
+  target_link_libraries(lexiscope_cuda PRIVATE fmt::fmt CUDA::cudart_static CUDA::cublas CUDA::cublasLt CUDA::cufft CUDA::cusolver)
   # What is inside stays inside: the program has classes of the same names.
   target_link_options(lexiscope_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
   set_target_properties(lexiscope_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON BUILD_WITH_INSTALL_RPATH ON

@@ -240,25 +240,6 @@ TEST_F(CudaEngineTest, DescribesTheDevice) {
   EXPECT_FALSE(engine->memory_is_host());
 }
 
-TEST_F(CudaEngineTest, NamesOperationsThatItDoesNotHave) {
-  const auto engine = make_emulated_engine();
-  const Tensor floats = engine->allocate(DType::f32, {64});
-  const SparseMatrix affinities{.row_offsets = engine->allocate(DType::i64, {5}),
-                                .columns = engine->allocate(DType::i32, {4}),
-                                .values = engine->allocate(DType::f32, {4})};
-  float* const f = floats.vector<float>().data;
-  const MatrixView<float> points{f, 4, 2, 2};
-  const std::vector<std::pair<std::string, std::function<void()>>> calls = {
-      {"plan_tsne", [&] { engine->plan_tsne({.affinities = &affinities}); }},
-      {"tsne_kl", [&] { engine->tsne_kl({.affinities = &affinities, .positions = points}); }}};
-  for (const auto& [name, call] : calls) {
-    const auto failure = failure_of(call);
-    ASSERT_TRUE(failure.has_value()) << name;
-    EXPECT_EQ(failure->code, ErrorCode::kUnsupported) << failure->message;
-    EXPECT_EQ(failure->message, name + ": the cuda-emulated engine does not have this operation yet");
-  }
-}
-
 TEST_F(CudaEngineTest, TakesPerceptronsOfOneTypeOnly) {
   const auto engine = make_emulated_engine();
   const std::vector<float> weight(6, 1.0f);

@@ -88,9 +88,15 @@ TEST_P(ExactGradient, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, ExactGradient,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("tsne_gradient")),
                                             ::testing::Values(2, 3, 17, 31, 33, 63, 65, 127, 129, 500, 1031),
-                                            ::testing::Values(2, 3), ::testing::Values(1e-4f, 1.0f, 30.0f)));
+                                            ::testing::Values(2, 3), ::testing::Values(1e-4f, 1.0f, 30.0f)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, ExactGradient,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("tsne_gradient")),
+                                            ::testing::Values(2, 33, 65, 129, 500), ::testing::Values(2, 3),
+                                            ::testing::Values(1e-4f, 30.0f)),
+                         EngineNames());
 
 TEST(ExactGradientComparison, SeesAPlantedFault) {
   const Problem problem(129, 2, 1);
@@ -174,11 +180,18 @@ TEST_P(Step, FollowsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Step,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines("tsne_gradient")),
                                             ::testing::Values(2, 3, 17, 65, 300), ::testing::Values(2, 3),
-                                            ::testing::Values(0.01f, 3.0f)));
+                                            ::testing::Values(0.01f, 3.0f)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, Step,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines("tsne_gradient")),
+                                            ::testing::Values(3, 65, 200), ::testing::Values(2, 3),
+                                            ::testing::Values(3.0f)),
+                         EngineNames());
 
 class Tsne : public ::testing::TestWithParam<std::string> {};
+class LongTsne : public ::testing::TestWithParam<std::string> {};  // what would take the emulated engine minutes
 
 TEST_P(Tsne, ShortensLongStepsAndKeepsTheMean) {
   const auto engine = make_test_engine(GetParam());
@@ -204,20 +217,28 @@ TEST_P(Tsne, TreatsTwoZeroesAsTheSameSign) {  // coincident points: gradient and
   }
 }
 
-TEST_P(Tsne, SeveralIterationsAreOneAtATime) {
-  const auto engine = make_test_engine(GetParam());
-  const Problem problem(129, 3, 1e-4f);
+void expect_iterations_to_be_one_at_a_time(Engine& engine, const Problem& problem) {
   for (const Repulsion repulsion : {Repulsion::exact, Repulsion::grid}) {
     Descent together(problem.positions), apart(problem.positions);
-    const auto plan = problem.plan(*engine, repulsion);
-    together.step(*engine, *plan, 5, 12, 10);
-    for (int k = 0; k < 5; ++k) apart.step(*engine, *plan, 1, 12, 10);
+    const auto plan = problem.plan(engine, repulsion);
+    together.step(engine, *plan, 5, 12, 10);
+    for (int k = 0; k < 5; ++k) apart.step(engine, *plan, 1, 12, 10);
     EXPECT_EQ(together.positions, apart.positions);
     EXPECT_EQ(together.gains, apart.gains);
   }
 }
 
-TEST_P(Tsne, GivesTheSameBitsForAnyNumberOfThreads) {
+TEST_P(Tsne, SeveralIterationsAreOneAtATime) {
+  const auto engine = make_test_engine(GetParam());
+  expect_iterations_to_be_one_at_a_time(*engine, Problem(129, 2, 1e-4f));
+  expect_iterations_to_be_one_at_a_time(*engine, Problem(65, 3, 2));
+}
+
+TEST_P(LongTsne, SeveralIterationsAreOneAtATime) {
+  expect_iterations_to_be_one_at_a_time(*make_test_engine(GetParam()), Problem(129, 3, 1e-4f));
+}
+
+TEST_P(LongTsne, GivesTheSameBitsForAnyNumberOfThreads) {
   for (const std::size_t dimensions : {2u, 3u})
     for (const Repulsion repulsion : {Repulsion::exact, Repulsion::grid}) {
       const Problem problem(2000, dimensions, dimensions == 2 ? 20.0f : 4.0f);
@@ -265,7 +286,7 @@ TEST_P(Tsne, BoundsTheGridOfAMapWithAPointFarAway) {
 }
 
 // Three groups of points with affinities inside each: after a run, a point's own group is nearer than the others.
-TEST_P(Tsne, SeparatesGroupsAndLowersTheDivergence) {
+TEST_P(LongTsne, SeparatesGroupsAndLowersTheDivergence) {
   const auto engine = make_test_engine(GetParam());
   constexpr std::size_t kPoints = 500;
   std::map<std::pair<std::size_t, std::size_t>, double> pairs;
@@ -307,7 +328,8 @@ TEST_P(Tsne, SeparatesGroupsAndLowersTheDivergence) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test("tsne_gradient")));
+INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test("tsne_gradient")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, LongTsne, ::testing::ValuesIn(fast_engines("tsne_gradient")), EngineNames());
 
 TEST(TsneArguments, NameTheValueThatIsWrong) {
   const auto engine = make_engine("cpu"), reference = make_engine("reference");

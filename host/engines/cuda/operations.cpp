@@ -1,5 +1,5 @@
-// The operations of the cuda engine: each picks its configuration and enqueues its kernels. What has no kernels is at
-// the end, and says so.
+// The operations of the cuda engine: each picks its configuration and enqueues its kernels. Those of
+// `project` have files of their own.
 #include "host/core/require.h"
 #include "host/engines/cuda/cuda_engine.h"
 #include "host/engines/cuda/packed_matrix.h"
@@ -130,15 +130,6 @@ CublasLtProduct* CudaEngine::product_library() {
     run([&] { library_ = std::make_unique<CublasLtProduct>(library_workspace_.get()); });
   }
   return library_.get();
-}
-
-std::unique_ptr<TsnePlan> CudaEngine::do_plan_tsne(const TsnePlanArgs&) { fail_unsupported("plan_tsne"); }
-void CudaEngine::do_tsne_gradient(const TsneGradientArgs&) { fail_unsupported("tsne_gradient"); }
-void CudaEngine::do_tsne_step(const TsneStepArgs&) { fail_unsupported("tsne_step"); }
-double CudaEngine::do_tsne_kl(const TsneKlArgs&) { fail_unsupported("tsne_kl"); }
-
-void CudaEngine::fail_unsupported(std::string_view operation) const {
-  fail(ErrorCode::kUnsupported, "{}: the {} engine does not have this operation yet", operation, name());
 }
 
 }  // namespace lexiscope::cuda

@@ -1,0 +1,164 @@
+// A warp sums a row at a time, eight in all; then its lanes are four to a row, one a coordinate, and do what follows.
+#include "kernels/cuda/instructions.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/tsne_attraction.h"
+#include "kernels/cuda/warp.h"
+
+namespace lexiscope::cuda {
+namespace {
+
+constexpr unsigned kLanesPerRow = 4;
+constexpr unsigned kRowsPerWarp = kWarpSize / kLanesPerRow;
+constexpr unsigned kWarps = TsneState::kBlockPoints / kRowsPerWarp;
+constexpr unsigned kThreads = kWarps * kWarpSize;
+constexpr unsigned kBlocks = 6;  // of a multiprocessor: 40 registers a thread hold all that a row needs
+
+// sum_j p_ij q_ij (y_i - y_j), the same in all lanes.
+template <unsigned kDimensions>
+__device__ TsnePoint<kDimensions> attract_row(const TsneState& state, const TsneAffinities& affinities, unsigned i) {
+  const TsnePoint<kDimensions>* const position = state.positions<kDimensions>();
+  const TsnePoint<kDimensions> own = position[i];
+  const std::int64_t last = affinities.row_offsets[i + 1];
+  TsnePoint<kDimensions> sum{};
+#pragma unroll 4
+  for (std::int64_t e = affinities.row_offsets[i] + threadIdx.x % kWarpSize; e < last; e += kWarpSize) {
+    const TsneEdge edge = affinities.edges[e];
+    const TsnePoint<kDimensions> other = position[edge.column];
+    float difference[kDimensions], s = 1;
+#pragma unroll
+    for (unsigned c = 0; c < kDimensions; ++c) {
+      difference[c] = own.at[c] - other.at[c];
+      s = fmaf(difference[c], difference[c], s);
+    }
+    const float pull = edge.value * reciprocal_approx(s);
+#pragma unroll
+    for (unsigned c = 0; c < kDimensions; ++c) sum.at[c] = fmaf(pull, difference[c], sum.at[c]);
+  }
+#pragma unroll
+  for (unsigned c = 0; c < kDimensions; ++c) sum.at[c] = warp_sum(sum.at[c]);
+  return sum;
+}
+
+// The lanes' places in a warp's eight rows.
+template <unsigned kDimensions>
+struct Place {
+  unsigned first_row, row, axis;
+  bool used;
+
+  __device__ explicit Place(unsigned points)
+      : first_row(blockIdx.x * TsneState::kBlockPoints + threadIdx.x / kWarpSize * kRowsPerWarp),
+        row(first_row + threadIdx.x % kWarpSize / kLanesPerRow),
+        axis(threadIdx.x % kLanesPerRow),
+        used(row < points && axis < kDimensions) {}
+  __device__ std::size_t dense() const { return std::size_t{row} * kDimensions + axis; }
+  __device__ std::size_t padded() const { return std::size_t{row} * TsnePoint<kDimensions>::kPitch + axis; }
+};
+
+// The gradient's coordinate that belongs to this lane; 0 where it has none.
+template <unsigned kDimensions>
+__device__ float lane_gradient(const TsneState& state, const TsneAffinities& affinities,
+                               const Place<kDimensions>& place) {
+  float pulled = 0;
+  for (unsigned r = 0; r < kRowsPerWarp && place.first_row + r < state.points; ++r) {
+    const auto sum = attract_row<kDimensions>(state, affinities, place.first_row + r);
+#pragma unroll
+    for (unsigned c = 0; c < kDimensions; ++c)
+      if (threadIdx.x % kWarpSize == r * kLanesPerRow + c) pulled = sum.at[c];
+  }
+  if (!place.used) return 0;
+  return fmaf(state.status->parameters.exaggeration, pulled,
+              -state.force[place.padded()] * state.status->repulsion_scale);
+}
+
+template <unsigned kDimensions>
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    gradient_kernel(TsneState state, TsneAffinities affinities, float* gradient) {
+  if (!state.status->active) return;
+  const Place<kDimensions> place(state.points);
+  const float value = lane_gradient(state, affinities, place);
+  if (place.used) gradient[place.dense()] = value;
+}
+
+__device__ bool same_sign(float a, float b) { return (a > 0 && b > 0) || (a < 0 && b < 0) || (a == 0 && b == 0); }
+
+// The sum over the four lanes of a row.
+__device__ float row_sum(float value) {
+  value += __shfl_xor_sync(kWholeWarp, value, 1);
+  return value + __shfl_xor_sync(kWholeWarp, value, 2);
+}
+
+// What a coordinate of a warp's rows adds to the map's mean and box.
+struct Partial {
+  double sum;
+  int high, low;
+};
+struct StepShared {
+  Partial partial[kWarps][kLanesPerRow];
+};
+
+__device__ void combine(Partial& own, double sum, int high, int low) {
+  own = {own.sum + sum, max(own.high, high), max(own.low, low)};
+}
+
+// The partial sums of this block's rows, in the order of its warps.
+template <unsigned kDimensions>
+__device__ void store_partials(const TsneState& state, bool used, float moved, StepShared& shared) {
+  Partial own{used ? moved : 0.0, used ? ordered(moved) : kLeastOrdered, used ? ordered(-moved) : kLeastOrdered};
+#pragma unroll
+  for (unsigned offset = kLanesPerRow; offset < kWarpSize; offset *= 2)
+    combine(own, __shfl_xor_sync(kWholeWarp, own.sum, offset), __shfl_xor_sync(kWholeWarp, own.high, offset),
+            __shfl_xor_sync(kWholeWarp, own.low, offset));
+  if (threadIdx.x % kWarpSize < kLanesPerRow) shared.partial[threadIdx.x / kWarpSize][threadIdx.x % kWarpSize] = own;
+  __syncthreads();
+  if (threadIdx.x >= kDimensions) return;
+  for (unsigned warp = 1; warp < kWarps; ++warp) {
+    const Partial& other = shared.partial[warp][threadIdx.x];
+    combine(own, other.sum, other.high, other.low);
+  }
+  const std::size_t at = std::size_t{threadIdx.x} * state.partials() + blockIdx.x;
+  state.sums[at] = own.sum;
+  state.highs[at] = own.high;
+  state.lows[at] = own.low;
+}
+
+template <unsigned kDimensions>
+__global__ void __launch_bounds__(kThreads, kBlocks) step_kernel(TsneState state, TsneAffinities affinities) {
+  if (!state.status->active) return;
+  const TsneParameters parameters = state.status->parameters;
+  const Place<kDimensions> place(state.points);
+  const float gradient = lane_gradient(state, affinities, place);
+  float update = 0, moved = 0;
+  if (place.used) {
+    const float before = state.update[place.dense()];
+    float gain = state.gain[place.dense()];
+    gain = same_sign(before, gradient) ? fmaf(gain, 0.8f, parameters.min_gain) : gain + 0.2f;
+    state.gain[place.dense()] = gain;
+    update = fmaf(parameters.momentum, before, -(parameters.learning_rate * gain * gradient));
+  }
+  const float squared_norm = row_sum(update * update), limit = parameters.max_step_norm;
+  if (squared_norm > limit * limit) update *= limit / sqrtf(squared_norm);
+  if (place.used) {
+    moved = state.position[place.padded()] + update;
+    state.update[place.dense()] = update;
+    state.moved[place.padded()] = moved;
+  } else if (place.row < state.points && place.axis < TsnePoint<kDimensions>::kPitch) {
+    state.moved[place.padded()] = 0;
+  }
+  store_partials<kDimensions>(state, place.used, moved, shared_memory<StepShared>());
+}
+
+}  // namespace
+
+void tsne_write_gradient(const TsneState& state, const TsneAffinities& affinities, float* gradient,
+                         cudaStream_t stream) {
+  launch("tsne_gradient", state.dimensions == 2 ? gradient_kernel<2> : gradient_kernel<3>,
+         {.blocks = state.partials(), .threads = kThreads}, stream, state, affinities, gradient);
+}
+
+void tsne_step_points(const TsneState& state, const TsneAffinities& affinities, cudaStream_t stream) {
+  launch("tsne_step", state.dimensions == 2 ? step_kernel<2> : step_kernel<3>,
+         {.blocks = state.partials(), .threads = kThreads, .shared_bytes = sizeof(StepShared)}, stream, state,
+         affinities);
+}
+
+}  // namespace lexiscope::cuda
