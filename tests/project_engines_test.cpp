@@ -246,7 +246,8 @@ class ProjectFailures_cuda_emulated : public ::testing::Test {
   ProjectFailures_cuda_emulated() {
     simt::reset();
     runs_.options_.tsne = makes_maps(std::string(kEmulated));
-    runs_.options_.checkpoint_every = 10;
+    runs_.options_.iterations = 6;  // each failure has a run of its own
+    runs_.options_.checkpoint_every = 2;
     runs_.run(*make_emulated_engine(), "whole");
     whole_ = arrays_of(runs_.path("whole"));
   }
@@ -316,7 +317,7 @@ TEST_F(ProjectFailures_cuda_emulated, AnyCall) {
   EXPECT_GT(calls, 200u);
   std::size_t told = 0, tried = 0;
   // Of many calls every so-many-th, so that the test stays short: a prime, which runs into step with no loop.
-  const std::size_t stride = calls > 600 ? 17 : 1;
+  const std::size_t stride = calls > 600 ? 53 : 1;
   for (std::size_t nth = 1; nth <= calls; nth += stride) {
     SCOPED_TRACE(nth);
     ++tried;

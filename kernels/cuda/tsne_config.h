@@ -33,7 +33,7 @@ struct TsneConfig {
 
 inline constexpr double kTsneCutoff = 2.5;         ///< in the unit of the map, where q has fallen to 0.14
 inline constexpr int kTsneWindowNodes = 4;         ///< along each axis that one point's charge is spread over
-inline constexpr double kMostGridNodes = 1 << 27;  ///< padded: about 1 GiB of working memory
+inline constexpr double kMostGridNodes = 1 << 28;  ///< padded: about 3 GiB of working memory
 
 namespace detail {
 

@@ -48,7 +48,7 @@ struct TsnePlanArgs {
 ///
 /// Throws Error{kInvalidArgument} where a shape disagrees, the plan belongs to another engine, or a coordinate is not
 /// finite or beyond 1e15 in magnitude; Error{kUnsupported} where repulsion is grid and the map is so wide beside the
-/// kernel that its grid would not fit in about 1 GiB (exact and automatic serve every map).
+/// kernel that its grid would need more than 2^28 nodes, some GiB (exact and automatic serve every map).
 struct TsneGradientArgs {
   TsnePlan* plan = nullptr;
   MatrixView<const float> positions{};  ///< [N, dimensions], dense (stride = dimensions)
