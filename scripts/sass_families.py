@@ -51,6 +51,7 @@ class Family:
 # ---- neighbours ----
 
 CANDIDATES = re.compile(r"candidates_kernel<(\d+)u?, (\d+)u?, (\d+)u?>")
+CANDIDATES_A_NEIGHBOR = 2
 SLICE_BYTES = 128 * 64 * 2
 SLICE_PRODUCTS = 128  # of a warp, for 64 columns of a tile of 128 x 128
 STREAMED_SLICES = 12  # a row that is not kept whole is modelled with 768 columns
@@ -86,7 +87,7 @@ def neighbors_seconds(kernel, share, card, N, d, k):
     slices_copied = slices if candidates_of(kernel)[0] else 2 * slices
     copies = tiles * tiles * slices_copied * SLICE_BYTES / card.cache_bytes_a_second
     scan = max(waves * blocks * tiles * tile_cycles / card.clock, copies)
-    measure = N * 1.2 * k * 4 * d / (0.7 * card.bytes_a_second)
+    measure = N * CANDIDATES_A_NEIGHBOR * k * 4 * d / (0.7 * card.bytes_a_second)
     return scan, measure
 
 
@@ -106,7 +107,7 @@ def neighbors_section(kernels, shares):
             "    pass    = ceil(N/128 / (b multiprocessors)) b ceil(N/128) slices 128 c / s / clock\n"
             "              or, if that is longer, (N/128)^2 slices of 16 KB from the second-level cache, and as many of the\n"
             "              queries where their rows are not kept whole (d > 384)\n"
-            "    measure = 1.2 k N candidates of 4 d bytes each, at 70 % of the memory's rate\n\n")
+            f"    measure = {CANDIDATES_A_NEIGHBOR} k N candidates (assumed) of 4 d bytes each, at 70 % of the memory's rate\n\n")
     rows = []
     for N, d, k in SHAPES:
         cells = []
