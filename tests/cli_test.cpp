@@ -156,7 +156,10 @@ TEST_F(CudaPluginTest, IsChosenFirstWhereItCanBeUsed) {
   use_fake("willing");
   expect_refusal({"validate", "drift", "--threads", "3"}, "the willing plug-in was asked for an engine with 3 threads");
   EXPECT_EQ(run({"validate", "drift", "--device", "cpu"}).status, 0);
-  EXPECT_EQ(run(project_words("on_the_host")).status, 0);  // not for jobs that it cannot do
+  Words project = project_words("run");
+  project.insert(project.end(), {"--threads", "3"});
+  expect_refusal(project, "the willing plug-in was asked for an engine with 3 threads");
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
 #ifdef LEXISCOPE_CUDA_PLUGIN

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
+#include "host/analysis/engine_arrays.h"
 #include "host/analysis/spelling.h"
 #include "host/core/require.h"
 
@@ -48,23 +50,26 @@ std::vector<TokenNeighbors> find_neighbors(Engine& engine, MatrixView<const floa
                                            std::span<const std::size_t> rows, std::size_t k, const Control* control) {
   const std::size_t n = embedding.rows, d = embedding.columns;
   require(k >= 1 && k + 1 <= n, "k is {}, needs to be 1 to {}: the embedding has {} rows", k, n - 1, n);
-  const Tensor queries = engine.allocate(DType::f32, {rows.size(), d});
+  const Tensor queries = allocate_host_tensor(DType::f32, std::array{rows.size(), d});
   for (std::size_t query = 0; query < rows.size(); ++query)
     std::copy_n(embedding.row(rows[query]), d, queries.matrix<float>().row(query));
   const Tensor indices = engine.allocate(DType::i32, {rows.size(), k + 1});
   const Tensor distances = engine.allocate(DType::f32, {rows.size(), k + 1});
-  engine.neighbors({.points = embedding,
-                    .queries = queries.matrix<float>(),
+  Tensor points;
+  engine.neighbors({.points = rows_on_engine(engine, embedding, points),
+                    .queries = on_engine(engine, queries).matrix<float>(),
                     .metric = Metric::cosine,
                     .indices = indices.matrix<std::int32_t>(),
                     .distances = distances.matrix<float>(),
                     .control = control});
+  const Tensor found_indices = on_host(engine, indices), found_distances = on_host(engine, distances);
   std::vector<TokenNeighbors> found(rows.size());
   for (std::size_t query = 0; query < rows.size(); ++query) {
     found[query].row = rows[query];
     for (std::size_t j = 0; j <= k && found[query].nearest.size() < k; ++j) {
-      const auto row = static_cast<std::size_t>(indices.matrix<std::int32_t>().row(query)[j]);
-      if (row != rows[query]) found[query].nearest.push_back({row, 1.0 - distances.matrix<float>().row(query)[j]});
+      const auto row = static_cast<std::size_t>(found_indices.matrix<std::int32_t>().row(query)[j]);
+      if (row != rows[query])
+        found[query].nearest.push_back({row, 1.0 - found_distances.matrix<float>().row(query)[j]});
     }
   }
   return found;

@@ -57,18 +57,6 @@ std::unique_ptr<Engine> make_engine(const CommonOptions& options) {
   return lexiscope::make_engine(name, engine_options(options));
 }
 
-std::unique_ptr<Engine> make_host_engine(const CommonOptions& options, std::string_view command) {
-  std::vector<std::string> names{options.device};
-  if (options.device == "auto") {
-    names = available_engines();
-    std::erase(names, "cuda");
-  }
-  auto engine = lexiscope::make_engine(names.front(), {.threads = options.threads});
-  if (!engine->memory_is_host())
-    fail(ErrorCode::kUnsupported, "{} does not run on the {} engine yet; --device cpu does", command, engine->name());
-  return engine;
-}
-
 void require_given(bool given, const char* what, const CLI::App& parser) {
   require(given, "{} is missing; see lexiscope {} --help", what, parser.get_name());
 }

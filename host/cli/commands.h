@@ -49,10 +49,6 @@ EngineOptions engine_options(const CommonOptions& options);
 /// there is none.
 std::unique_ptr<Engine> make_engine(const CommonOptions& options);
 
-/// The same for a command that keeps its arrays in the host's memory; "auto" is the fastest engine there. Throws
-/// Error{kUnsupported} naming the command where --device asks for one that has memory of its own.
-std::unique_ptr<Engine> make_host_engine(const CommonOptions& options, std::string_view command);
-
 /// Throws Error{kInvalidArgument} naming what is missing, with a way to more help.
 void require_given(bool given, const char* what, const CLI::App& parser);
 

@@ -52,7 +52,7 @@ void print_text(const Embedding& embedding, const std::vector<TokenNeighbors>& f
 int run_neighbors(const NeighborsOptions& options, const CLI::App& parser) {
   require_given(!options.source.empty(), "SOURCE", parser);
   require_given(!options.words.empty(), "TOKEN", parser);
-  const auto engine = make_host_engine(options.common, "neighbors");
+  const auto engine = make_engine(options.common);
   const Embedding embedding = load_embedding(options.source, {.tensor = options.tensor, .limit = options.limit});
   std::vector<std::size_t> rows;
   for (const std::string& word : options.words)

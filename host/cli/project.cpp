@@ -80,16 +80,11 @@ std::string resume_command(const std::vector<std::string>& arguments) {
   return line + "--resume";
 }
 
-/// The cuda engine has no neighbours and no t-SNE yet: it is chosen only where none are wanted.
-std::unique_ptr<Engine> make_project_engine(const ProjectCommand& command) {
-  return command.no_tsne ? make_engine(command.common) : make_host_engine(command.common, "project");
-}
-
 int run_project(const ProjectCommand& command, const CLI::App& parser) {
   require_given(!command.source.empty(), "SOURCE", parser);
   require_given(!command.out.empty(), "--out", parser);
   ProjectOptions options = resolve(command);
-  const auto engine = make_project_engine(command);
+  const auto engine = make_engine(command.common);
   const StopOnSignals signals;
   const auto start = std::chrono::steady_clock::now();
   const Embedding embedding = load_embedding(command.source, {.tensor = command.tensor, .limit = command.limit});
