@@ -9,7 +9,7 @@ namespace lexiscope::simt {
 
 cudaGraph_t Graphs::add(std::vector<CapturedOperation> operations) {
   const std::lock_guard lock(mutex_);
-  auto graph = std::make_unique<CUgraph_st>(std::move(operations));
+  auto graph = std::make_unique<CUgraph_st>(CUgraph_st{std::move(operations)});
   const cudaGraph_t handle = graph.get();
   graphs_.emplace(handle, std::move(graph));
   return handle;
@@ -19,7 +19,7 @@ cudaGraphExec_t Graphs::instantiate(cudaGraph_t graph) {
   const std::lock_guard lock(mutex_);
   const auto found = graphs_.find(graph);
   require(found != graphs_.end(), cudaErrorInvalidValue);
-  auto ready = std::make_unique<CUgraphExec_st>(found->second->operations);
+  auto ready = std::make_unique<CUgraphExec_st>(CUgraphExec_st{found->second->operations});
   const cudaGraphExec_t handle = ready.get();
   ready_.emplace(handle, std::move(ready));
   return handle;
