@@ -1,4 +1,4 @@
-// A whole map of 2,000 rows of a real vocabulary on the emulated engine, twice. It takes most of an hour, so it runs
+// A whole map of 2,000 rows of a real vocabulary on the emulated engine, twice. It takes tens of minutes, so it runs
 // only where LEXISCOPE_VOCABULARY names the source, a model folder or file as `lexiscope project` takes it.
 #include <gtest/gtest.h>
 #include <unistd.h>
