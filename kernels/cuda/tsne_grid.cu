@@ -215,6 +215,7 @@ template <unsigned kDimensions>
 __device__ void add_near(const TsnePoint<kDimensions>* sorted, unsigned first, unsigned last, unsigned lane,
                          const TsnePoint<kDimensions>& point, Field<kDimensions>& field) {
   constexpr float kInverseSplit = static_cast<float>(1 / kSplit), kSlope = static_cast<float>(4 / kSplit);
+#pragma unroll 1  // runs are short: what an unrolled loop spends around itself is more than it saves
   for (unsigned j = first + lane; j < last; j += kLanesPerPoint) {
     const TsnePoint<kDimensions> other = sorted[j];
     float difference[kDimensions], s = 1;
