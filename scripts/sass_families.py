@@ -41,7 +41,7 @@ def table(header, rows):
 @dataclass(frozen=True)
 class Family:
     pattern: re.Pattern
-    path: Callable  # kernel -> the instructions that are modelled
+    path: Callable | None  # kernel -> the instructions that are modelled; None for its main loop
     section: Callable  # kernels, {id(kernel): share} -> text
 
     def holds(self, name):
@@ -125,7 +125,148 @@ def neighbors_section(kernels, shares):
         f"\nMultiprocessors, clocks and second-level cache (assumed): {clocks}.\n"
 
 
-FAMILIES = [Family(CANDIDATES, tile_path, neighbors_section)]
+# ---- t-SNE ----
+
+TSNE = re.compile(r"(exact|exact_reduce|step|box|center|normalization|count|totals|starts|scatter|order|spread|charge_field"
+                  r"|multiply|gather)_kernel")
+TSNE_POINTS = (30_522, 60_000, 250_000, 1_000_000)
+TSNE_AIMS = {60_000: "0.2 ms", 250_000: "0.5 ms", 1_000_000: "1.5 ms"}  # on H100
+EDGES = 160  # a row: 90 neighbours, both directions
+SIDE = 1.03  # of a map, times the root of its points: 180 of 30,522 tokens
+CANDIDATES_A_POINT, POINTS_A_UNIT, POINTS_A_CELL = 100, 6.3, 13  # on that map, of the near field's cells
+ISSUED, OF_MEMORY, OF_LAUNCH = 0.5, 0.7, 1.3e-6  # assumed: of the issue slots, of the memory's rate, seconds a kernel
+ONE_BLOCK_BYTES = 64  # a cycle, that one multiprocessor reads from the second-level cache: assumed
+
+
+def exact_pairs_a_clock(kernel, share):
+    """Ordered pairs a clock and multiprocessor: each reciprocal is an unordered pair of each of 32 lanes."""
+    cycles = sass_model.occupied(kernel.path, kernel.arch)[kernel.peak] / share
+    return 2 * 32 * kernel.count("mufu") * sass_model.SCHEDULERS / cycles
+
+
+def instructions_of(kernel, items, trips):
+    """Warp instructions of one warp: once through the code, `trips` times through the loops around the innermost, and
+    `items` rounds of the innermost loop, of which ptxas may have unrolled several into one."""
+    loops = sass_model.loops(kernel.instructions)
+    innermost = [(a, b) for a, b in loops if not any((c, d) != (a, b) and a <= c and d <= b for c, d in loops)]
+    inner = {at for a, b in innermost for at in range(a, b + 1)}
+    outer = {at for a, b in loops for at in range(a, b + 1)} - inner
+    real = [not instruction.never for instruction in kernel.instructions]
+    count = lambda places: sum(real[at] for at in places)
+    straight = count(set(range(len(real))) - inner - outer)
+    marker = "mufu" if any(kernel.instructions[at].kind == "mufu" for at in inner) else "global"
+    marks = lambda loop: sum(kernel.instructions[at].kind == marker for at in range(loop[0], loop[1] + 1))
+    if not innermost:
+        return straight
+    main = max(innermost, key=marks)
+    rounds = max(1, marks(main)) if marker == "mufu" or kernel.name.startswith("order") else 1
+    return straight + trips * count(outer) + items * count(range(main[0], main[1] + 1)) / rounds
+
+
+def grid_nodes(needed):
+    """As choose_tsne_config has them: {4, 5, 6, 7} 2^k."""
+    return next(quarter * unit for unit in (2 ** k for k in range(2, 30)) for quarter in (4, 5, 6, 7)
+                if quarter * unit >= needed)
+
+
+def tsne_steps(N):
+    """(kernel, warps, rounds of its inner loop, trips of its outer loops, bytes of memory, bytes of the second-level
+    cache, bytes of one block) of an iteration with a grid, in order; two launches of cuFFT each way. Of the gather's
+    warps many have no unit and leave at once: a hundredth of the work."""
+    nodes = grid_nodes(SIDE * N ** 0.5 * 1.5 + 6)
+    L, cells = 2 * nodes, (nodes / 1.5 / 2.5 + 1) ** 2
+    launched, units = N / 8 + min(cells, N), N / POINTS_A_UNIT
+    transform = (None, 0, 0, 0, 16 * L * L, 0, 0)
+    return [("count_kernel<2", N / 32, 0, 0, 16 * N, 8 * N, 0),
+            ("totals_kernel", cells / 32, 0, 0, 4 * cells, 0, 0),
+            ("starts_kernel", cells / 32, 1, 1, 12 * cells + 8 * units, 0, 0),
+            ("scatter_kernel", N / 32, 0, 0, 12 * N, 64 * N, 0),
+            ("order_kernel<2", N / 32, POINTS_A_CELL, 1, 32 * N, 128 * N, 0),
+            ("spread_kernel<2", N / 8, 0, 0, 8 * N, 256 * N, 0),
+            ("charge_field_kernel", L, L / 256, 1, 16 * nodes * nodes + 4 * L * L, 0, 0),
+            transform, transform,
+            ("multiply_kernel", L * L / 64, 1, 1, 10 * L * L, 0, 0),
+            transform, transform,
+            ("gather_kernel<2u, true", units + launched / 100, CANDIDATES_A_POINT / 4, 3, 20 * N, 128 * N, 0),
+            ("normalization_kernel", 32, 1, 1, 0, 0, 2 * launched),
+            ("step_kernel<2", N / 8, 8 * EDGES / 32, 8, (8 * EDGES + 64) * N, 32 * EDGES * N, 0),
+            ("box_kernel", 32, 1, 1, 0, 0, N / 2),
+            ("center_kernel<2", N / 32, 0, 0, 16 * N, 0, 0)]
+
+
+def tsne_step_seconds(kernel, card, step):
+    """(issue, memory, second-level cache, one block) of one kernel; of cuFFT's, memory alone."""
+    _, warps, items, trips, memory, cache, block = step
+    slots = ISSUED * sass_model.SCHEDULERS * card.multiprocessors * card.clock
+    issue = warps * instructions_of(kernel, items, trips) / slots if kernel else 0
+    return (issue, memory / (2 if kernel is None else 1) / (OF_MEMORY * card.bytes_a_second),
+            cache / card.cache_bytes_a_second, block / (ONE_BLOCK_BYTES * card.clock))
+
+
+def tsne_kernel(kernels, arch, name):
+    return next((kernel for kernel in kernels if kernel.arch == arch and name and kernel.name.startswith(name)), None)
+
+
+def tsne_grid_seconds(kernels, card, N):
+    return sum(max(tsne_step_seconds(tsne_kernel(kernels, card.arch, step[0]), card, step)) + OF_LAUNCH
+               for step in tsne_steps(N))
+
+
+def tsne_exact_seconds(kernels, shares, card, N):
+    """All pairs, the partial sums of tiles of 1,024 points written and read, and the step."""
+    kernel = tsne_kernel(kernels, card.arch, "exact_kernel<2u, 8u")
+    pairs = N * N / (exact_pairs_a_clock(kernel, shares[id(kernel)]) * card.multiprocessors * card.clock)
+    partials = 2 * 8 * N * -(-N // 1024) / (OF_MEMORY * card.bytes_a_second)
+    rest = [step for step in tsne_steps(N) if step[0] and step[0].startswith(("step", "box", "center"))]
+    return pairs + partials + 2 * OF_LAUNCH + sum(
+        max(tsne_step_seconds(tsne_kernel(kernels, card.arch, step[0]), card, step)) + OF_LAUNCH for step in rest)
+
+
+def tsne_section(kernels, shares):
+    present = [kernel for kernel in kernels if kernel.source.startswith("tsne_") and TSNE.match(kernel.name)]
+    architectures = list(dict.fromkeys(kernel.arch for kernel in present))
+    cards = [card for card in CARDS if card.arch in architectures]
+    exact = lambda arch, D, rows: tsne_kernel(present, arch, f"exact_kernel<{D}u, {rows}u")
+    rows = [[f"{D}-D, {count} points a thread",
+             *(f"{exact_pairs_a_clock(exact(arch, D, count), shares[id(exact(arch, D, count))]):.1f}"
+               for arch in architectures)]
+            for D in (2, 3) for count in ((1, 2, 4, 8) if D == 2 else (1, 2, 4))]
+    text = ("## t-SNE\n\nAll pairs, each unordered pair once: modelled ordered pairs a clock and multiprocessor. Many "
+            "points take the last row.\n\n" + table(["", *architectures], rows) +
+            f"\nModelled time of a whole iteration in 2-D: repulsion, attraction, step, mean and box, on maps as of "
+            f"finished runs ({SIDE} sqrt(N)\nwide, {EDGES} entries a row). A grid's iteration is the sum over its kernels "
+            f"of\n\n"
+            f"    max(warps instructions / ({ISSUED} 4 multiprocessors clock), bytes / ({OF_MEMORY} of the memory's rate),\n"
+            f"        bytes of the second-level cache / its rate, bytes of one block / ({ONE_BLOCK_BYTES} clock)) + "
+            f"{OF_LAUNCH * 1e6:.1f} us\n\n"
+            f"with instructions counted in the machine code, loops as often as {CANDIDATES_A_POINT} candidates a point and "
+            f"{POINTS_A_CELL} points a cell say. All pairs:\nN^2 / (pairs multiprocessors clock), the tiles' sums "
+            "(16 N ceil(N/1024) bytes), and the step. The shares of issue slots and memory, and\nwhat a launch in a graph "
+            "takes, are assumed; so is one pass over the grid for each of cuFFT's kernels, two each way.\n\n")
+    rows = []
+    for N in TSNE_POINTS:
+        grid = [f"{tsne_grid_seconds(present, card, N) * 1e3:.3f} ms" for card in cards]
+        all_pairs = [seconds_text(tsne_exact_seconds(present, shares, card, N)) for card in cards]
+        rows.append([f"{N:,}", *(f"{g} ({e})" for g, e in zip(grid, all_pairs)), TSNE_AIMS.get(N, "")])
+    text += table(["N: grid (all pairs)", *(card.name for card in cards), "aim, H100"], rows)
+    if not any(card.name == "H100" for card in cards):
+        return text
+    card = next(card for card in cards if card.name == "H100")
+    text += ("\nEach kernel of a grid's iteration on H100: warp instructions and bytes a point at N = 1,000,000, and what "
+             "takes longest, in\nmicroseconds, at three sizes.\n\n")
+    rows = []
+    for index, step in enumerate(tsne_steps(1_000_000)):
+        kernel = tsne_kernel(present, card.arch, step[0])
+        times = [max(tsne_step_seconds(kernel, card, tsne_steps(N)[index])) * 1e6 for N in TSNE_POINTS[1:]]
+        count = f"{step[1] * instructions_of(kernel, *step[2:4]) / 1e6:.1f}" if kernel else ""
+        rows.append([step[0].split("_kernel")[0] if step[0] else "cuFFT, one of two passes", count,
+                     f"{step[4] / (1 if kernel else 2) / 1e6:.0f}", f"{step[5] / 1e6:.0f}",
+                     *(f"{time:.1f}" for time in times)])
+    return text + table(["kernel", "instructions", "bytes of memory", "of the cache",
+                         *(f"{N:,}" for N in TSNE_POINTS[1:])], rows)
+
+
+FAMILIES = [Family(CANDIDATES, tile_path, neighbors_section), Family(TSNE, None, tsne_section)]
 
 
 def family_of(name):

@@ -61,7 +61,7 @@ class Kernel:
     @cached_property
     def path(self):
         """The main loop as it usually runs, or what its family says; a kernel without a loop, from end to end."""
-        if family := family_of(self.name):
+        if (family := family_of(self.name)) and family.path:
             return family.path(self)
         return sass_model.usual_path(self.instructions, self.loop) if self.loop else self.instructions
 
