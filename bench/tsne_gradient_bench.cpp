@@ -1,12 +1,15 @@
-// t-SNE's repulsion over all pairs beside sgemm, its cost law, the grid on synthetic maps, and a whole iteration.
+// t-SNE's repulsion over all pairs beside sgemm, its cost law, the grid on synthetic maps, and a whole iteration; on
+// the cuda engine pairs a second, and ten iterations a call as `project` has them.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 #include <vector>
 
 #include "bench/cost_law.h"
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -67,6 +70,52 @@ struct Work {
   }
 };
 
+Tensor to_engine(Engine& engine, ConstTensorView host) {
+  Tensor tensor = engine.allocate(host.dtype, std::span(host.shape.data(), host.rank));
+  engine.copy_to_engine(host, tensor);
+  return tensor;
+}
+
+// The same on the cuda engine, in its memory.
+struct CudaWork {
+  std::unique_ptr<Engine> engine;
+  std::size_t n, dimensions;
+  Tensor positions, update, gains, gradient;
+  std::unique_ptr<TsnePlan> plan;
+
+  CudaWork(std::unique_ptr<Engine> cuda, std::size_t n_, std::size_t dimensions_, std::size_t degree,
+           Repulsion repulsion)
+      : engine(std::move(cuda)), n(n_), dimensions(dimensions_) {
+    const std::array size{n * dimensions};
+    const std::vector<float> map = grouped_map(n, dimensions), ones(n * dimensions, 1.0f);
+    positions = to_engine(*engine, dense_view<const void>(map.data(), DType::f32, size));
+    gains = to_engine(*engine, dense_view<const void>(ones.data(), DType::f32, size));
+    update = engine->allocate(DType::f32, size);
+    gradient = engine->allocate(DType::f32, size);
+    const auto host = make_engine("cpu");
+    const SparseMatrix p = ring_affinities(*host, n, degree);
+    const SparseMatrix on_device{.row_offsets = to_engine(*engine, p.row_offsets),
+                                 .columns = to_engine(*engine, p.columns),
+                                 .values = to_engine(*engine, p.values)};
+    plan = engine->plan_tsne({.affinities = &on_device, .dimensions = dimensions, .repulsion = repulsion});
+  }
+
+  MatrixView<float> map(const Tensor& values) const { return {values.vector<float>().data, n, dimensions, dimensions}; }
+  void run_gradient() {
+    engine->tsne_gradient({.plan = plan.get(), .positions = map(positions), .gradient = map(gradient)});
+    wait(*engine, gradient);
+  }
+  void run_steps(std::size_t iterations) {
+    engine->tsne_step({.plan = plan.get(),
+                       .positions = map(positions),
+                       .update = map(update),
+                       .gains = map(gains),
+                       .iterations = iterations,
+                       .learning_rate = 1e-6f});
+    wait(*engine, positions);
+  }
+};
+
 // Two neighbours a point: the repulsion is all that counts.
 void tsne_exact(benchmark::State& state) {
   const auto n = static_cast<std::size_t>(state.range(0));
@@ -78,6 +127,21 @@ void tsne_exact(benchmark::State& state) {
                static_cast<double>(n) * static_cast<double>(n) / 2 * (7.0 * static_cast<double>(state.range(1)) + 3));
 }
 BENCHMARK(tsne_exact)->ArgNames({"N", "dimensions"})->Args({30522, 2})->Args({30522, 3})->UseRealTime();
+
+void tsne_exact_cuda(benchmark::State& state) {
+  auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  const auto n = static_cast<std::size_t>(state.range(0));
+  CudaWork work(std::move(engine), n, static_cast<std::size_t>(state.range(1)), 2, Repulsion::exact);
+  work.run_gradient();
+  for (auto _ : state) work.run_gradient();
+  report_pairs(state, static_cast<double>(n) * static_cast<double>(n));
+}
+BENCHMARK(tsne_exact_cuda)
+    ->ArgNames({"N", "dimensions"})
+    ->ArgsProduct({{30522, 60000, 250000}, {2, 3}})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 void tsne_grid(benchmark::State& state) {
   Work work(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)), 2, Repulsion::grid);
@@ -104,6 +168,24 @@ void tsne_iteration(benchmark::State& state) {
   report_bytes(state, static_cast<double>(work.n) * 160 * 8);
 }
 BENCHMARK(tsne_iteration)->ArgName("N")->Arg(30522)->Arg(250000)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// Ten iterations a call, of which one is reported: iterations/s.
+void tsne_iteration_cuda(benchmark::State& state) {
+  constexpr std::size_t kIterations = 10;
+  auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  CudaWork work(std::move(engine), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
+                160, Repulsion::automatic);
+  work.run_steps(kIterations);
+  for (auto _ : state) work.run_steps(kIterations);
+  state.counters["iterations/s"] =
+      benchmark::Counter(static_cast<double>(kIterations * state.iterations()), benchmark::Counter::kIsRate);
+}
+BENCHMARK(tsne_iteration_cuda)
+    ->ArgNames({"N", "dimensions"})
+    ->ArgsProduct({{30522, 60000, 250000, 1000000}, {2, 3}})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 // All pairs, on one thread: O(N^2).
 void tsne_exact_law(benchmark::State& state) {

@@ -1,10 +1,12 @@
-// The divergence's pairs a second, in double, and its cost law.
+// The divergence's pairs a second, in double, and its cost law; the same on the cuda engine.
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <random>
 #include <vector>
 
 #include "bench/cost_law.h"
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -42,6 +44,29 @@ void tsne_kl(benchmark::State& state) {
   report_pairs(state, static_cast<double>(state.range(0)) * static_cast<double>(state.range(0)));
 }
 BENCHMARK(tsne_kl)->ArgName("N")->Arg(30522)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+Tensor to_engine(Engine& engine, ConstTensorView host) {
+  Tensor tensor = engine.allocate(host.dtype, std::span(host.shape.data(), host.rank));
+  engine.copy_to_engine(host, tensor);
+  return tensor;
+}
+
+void tsne_kl_cuda(benchmark::State& state) {
+  const auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  const auto n = static_cast<std::size_t>(state.range(0));
+  const Work work(n);
+  const SparseMatrix affinities{.row_offsets = to_engine(*engine, work.affinities.row_offsets),
+                                .columns = to_engine(*engine, work.affinities.columns),
+                                .values = to_engine(*engine, work.affinities.values)};
+  const Tensor positions =
+      to_engine(*engine, dense_view<const void>(work.positions.data(), DType::f32, std::array{2 * n}));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(
+        engine->tsne_kl({.affinities = &affinities, .positions = {positions.vector<float>().data, n, 2, 2}}));
+  report_pairs(state, static_cast<double>(n) * static_cast<double>(n));
+}
+BENCHMARK(tsne_kl_cuda)->ArgName("N")->Arg(30522)->Arg(250000)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void tsne_kl_law(benchmark::State& state) {
   const std::vector<std::size_t> sizes{8000, 16000, 32000};
