@@ -26,7 +26,8 @@ bool row_is_finite(const float* row, std::size_t columns) {
 }  // namespace
 
 void require_finite(std::string_view operation, std::string_view name, MatrixView<const float> x, int threads) {
-  const int used = x.rows * x.columns < kWorthThreads ? 1 : threads;
+  // Not used where there is no OpenMP, as in the plug-in.
+  [[maybe_unused]] const int used = x.rows * x.columns < kWorthThreads ? 1 : threads;
   std::size_t first = x.rows;
 #pragma omp parallel for schedule(static) num_threads(used) reduction(min : first)
   for (std::size_t i = 0; i < x.rows; ++i)
