@@ -11,7 +11,8 @@ constexpr unsigned kLanesPerRow = 4;
 constexpr unsigned kRowsPerWarp = kWarpSize / kLanesPerRow;
 constexpr unsigned kWarps = TsneState::kBlockPoints / kRowsPerWarp;
 constexpr unsigned kThreads = kWarps * kWarpSize;
-constexpr unsigned kBlocks = 6;  // of a multiprocessor: 40 registers a thread hold all that a row needs
+// Of a multiprocessor: 40 registers a thread hold all that a row needs.
+[[maybe_unused]] constexpr unsigned kBlocks = 6;
 
 // sum_j p_ij q_ij (y_i - y_j), the same in all lanes.
 template <unsigned kDimensions>
