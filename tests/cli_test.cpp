@@ -94,9 +94,9 @@ class CudaPluginTest : public CliTest {
     return said;
   }
 
-  void expect_refusal(const Words& words, const std::string& why) const {
+  void expect_refusal(const Words& words, const std::string& why, int status = 1) const {
     const Outcome refused = run(words);
-    EXPECT_EQ(refused.status, 1);
+    EXPECT_EQ(refused.status, status);
     EXPECT_EQ(refused.out, "");
     EXPECT_EQ(refused.error, "lexiscope: " + why + "\n");
   }
@@ -107,7 +107,7 @@ TEST_F(CudaPluginTest, SaysWhereItLookedForThePlugin) {
   const std::string why = "no plug-in: liblexiscope_cuda.so is not in " + folder_.string();
   EXPECT_EQ(reason(), why);
   expect_refusal({"validate", "drift", "--device", "cpu", "--products", "cublaslt"},
-                 "products by cuBLASLt need the cuda engine; this is cpu");
+                 "products by cuBLASLt need the cuda engine; this is cpu", 2);  // no engine is missing: wrong usage
   expect_refusal({"validate", "drift", "--device", "cuda"}, "the cuda engine is not available here: " + why);
   expect_refusal({"project", path("points.npy"), "--out", path("run"), "--device", "cuda"},
                  "the cuda engine is not available here: " + why);
