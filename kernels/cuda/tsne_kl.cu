@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kTile) pairs_kernel(TsneKlMap map, unsigned fi
 template <unsigned kDimensions>
 __global__ void __launch_bounds__(kTermThreads)
     terms_kernel(TsneKlMap map, CompressedRows affinities, double* sums, double* terms) {
-  const unsigned row = (blockIdx.x * kTermThreads + threadIdx.x) / kWarpSize;
+  const auto row = static_cast<unsigned>((std::size_t{blockIdx.x} * kTermThreads + threadIdx.x) / kWarpSize);
   if (row >= map.points) return;
   const auto own = point_at<kDimensions>(map, row);
   double sum = 0, term = 0;
