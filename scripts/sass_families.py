@@ -226,13 +226,15 @@ def tsne_section(kernels, shares):
     present = [kernel for kernel in kernels if kernel.source.startswith("tsne_") and TSNE.match(kernel.name)]
     architectures = list(dict.fromkeys(kernel.arch for kernel in present))
     cards = [card for card in CARDS if card.arch in architectures]
-    exact = lambda arch, D, rows: tsne_kernel(present, arch, f"exact_kernel<{D}u, {rows}u")
-    rows = [[f"{D}-D, {count} points a thread",
-             *(f"{exact_pairs_a_clock(exact(arch, D, count), shares[id(exact(arch, D, count))]):.1f}"
-               for arch in architectures)]
+
+    def rate(arch, D, count):
+        kernel = tsne_kernel(present, arch, f"exact_kernel<{D}u, {count}u")
+        return f"{exact_pairs_a_clock(kernel, shares[id(kernel)]):.1f}" if id(kernel) in shares else ""
+
+    rows = [[f"{D}-D, {count} points a thread", *(rate(arch, D, count) for arch in architectures)]
             for D in (2, 3) for count in ((1, 2, 4, 8) if D == 2 else (1, 2, 4))]
     text = ("## t-SNE\n\nAll pairs, each unordered pair once: modelled ordered pairs a clock and multiprocessor. Many "
-            "points take the last row.\n\n" + table(["", *architectures], rows) +
+            "points take the last row of theirs, in 2-D only where six of its blocks fit.\n\n" + table(["", *architectures], rows) +
             f"\nModelled time of a whole iteration in 2-D: repulsion, attraction, step, mean and box, on maps as of "
             f"finished runs ({SIDE} sqrt(N)\nwide, {EDGES} entries a row). A grid's iteration is the sum over its kernels "
             f"of\n\n"
