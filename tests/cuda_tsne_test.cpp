@@ -23,9 +23,11 @@ using cuda::choose_tsne_config, cuda::choose_tsne_exact_config;
 using cuda::TsneMethod, cuda::TsneState, cuda::TsneStatus, cuda::CudaTsnePlan;
 using ::testing::HasSubstr;
 
-cudaDeviceProp device_with(int multiprocessors) {
+cudaDeviceProp device_with(int multiprocessors, std::size_t shared_kibibytes = 164) {
   cudaDeviceProp device{};
   device.multiProcessorCount = multiprocessors;
+  device.sharedMemPerMultiprocessor = shared_kibibytes * 1024;
+  device.reservedSharedMemPerBlock = 1024;
   return device;
 }
 
@@ -77,6 +79,7 @@ TEST(CudaTsneExactConfig, GivesTheDeviceEnoughTilesAndBoundsTheMemory) {
   EXPECT_EQ(choose_tsne_exact_config(60000, 3, device_with(132)).rows, 4u);
   EXPECT_EQ(choose_tsne_exact_config(9000, 2, device_with(108)).rows, 2u);
   EXPECT_EQ(choose_tsne_exact_config(9000, 2, device_with(10)).rows, 8u);
+  EXPECT_EQ(choose_tsne_exact_config(60000, 2, device_with(82, 100)).rows, 4u);  // fewer blocks than hide latencies
   for (const unsigned points : {2u, 1000u, 60000u, 1000000u})
     for (const unsigned dimensions : {2u, 3u}) {
       const auto config = choose_tsne_exact_config(points, dimensions, device_with(132));

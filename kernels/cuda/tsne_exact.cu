@@ -229,7 +229,10 @@ void run_band(const TsneState& state, unsigned rows, const ExactPartials& partia
 TsneExactConfig choose_tsne_exact_config(unsigned points, unsigned dimensions, const cudaDeviceProp& device) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 30;
   const auto enough = 4 * static_cast<std::size_t>(device.multiProcessorCount);
-  TsneExactConfig config{.rows = dimensions == 2 ? 8u : 4u};
+  // The largest tiles pay where six of their blocks fit a multiprocessor: four do not hide what instructions wait for.
+  const bool roomy =
+      device.sharedMemPerMultiprocessor >= 6 * (sizeof(ExactShared<2, 8>) + device.reservedSharedMemPerBlock);
+  TsneExactConfig config{.rows = dimensions == 2 && roomy ? 8u : 4u};
   const auto pairs = [&] {
     const std::size_t tiles = tsne_exact_tiles(points, config);
     return tiles * (tiles + 1) / 2;
