@@ -253,7 +253,7 @@ TEST_P(Affinities, LeaveOutPairsThatRoundToZero) {
   EXPECT_EQ(rows_of(got)[0].at(1), 0.5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Affinities, ::testing::ValuesIn(test_engines("affinities")),
+INSTANTIATE_TEST_SUITE_P(Engines, Affinities, ::testing::ValuesIn(test_engines()),
                          [](const auto& test) { return test.param; });
 
 TEST(AffinitiesThreads, DoNotChangeABit) {

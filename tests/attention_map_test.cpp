@@ -216,7 +216,7 @@ double worst_share(const DenseMap& map, const Wanted& wanted, const Observed& go
 // The dense map is slow: these engines are compared with one of it.
 constexpr const char* kFast = "fast";
 std::vector<std::string> fast_and_reference() {
-  auto engines = fast_engines("attention_map");
+  auto engines = fast_engines();
   engines.emplace_back("reference");
   return engines;
 }
@@ -262,7 +262,7 @@ INSTANTIATE_TEST_SUITE_P(Heads, AttentionMap,
                                                               Masks(AttentionMask::causal, Padding::scattered))),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, AttentionMap,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("attention_map")),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()),
                                             ::testing::Values(Shape{1, 1, 1}, Shape{1, 129, 17}, Shape{97, 33, 16},
                                                               Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2},
                                                               Shape{5, 67, 96}, Shape{5, 67, 129}, Shape{5, 67, 256}),
@@ -272,7 +272,7 @@ INSTANTIATE_TEST_SUITE_P(Emulated, AttentionMap,
                          EngineNames());
 
 class AttentionMapOn : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, AttentionMapOn, ::testing::ValuesIn(test_engines("attention_map")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, AttentionMapOn, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(AttentionMapOn, PoolsIntoOneCellAndIntoOneForEachPair) {
   const Problem problem({37, 41, 16}, DType::f32, AttentionMask::causal);

@@ -209,8 +209,8 @@ std::vector<Shape> head_shapes() {
   return shapes;
 }
 
-const auto kEngines = ::testing::ValuesIn(fast_engines("attention"));
-const auto kEmulatedEngines = ::testing::ValuesIn(emulated_engines("attention"));
+const auto kEngines = ::testing::ValuesIn(fast_engines());
+const auto kEmulatedEngines = ::testing::ValuesIn(emulated_engines());
 const auto kTypes = ::testing::Values(DType::f32, DType::bf16);
 
 INSTANTIATE_TEST_SUITE_P(Tokens, Attention,
@@ -252,7 +252,7 @@ class AttentionOn : public ::testing::TestWithParam<std::string> {
         << problem.shape;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Engines, AttentionOn, ::testing::ValuesIn(engines_under_test("attention")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, AttentionOn, ::testing::ValuesIn(engines_under_test()), EngineNames());
 
 TEST_P(AttentionOn, HoldsWhereTheMaximumKeepsGrowing) {
   for (const DType dtype : {DType::f32, DType::bf16})
@@ -294,7 +294,7 @@ TEST_P(AttentionOn, CopiesTheValueOfTheOnlyKey) {
 }
 
 class EveryEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, EveryEngine, ::testing::ValuesIn(test_engines("attention")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, EveryEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(EveryEngine, DefinesRowsThatSeeNoKey) {
   const auto engine = make_test_engine(GetParam(), 1);

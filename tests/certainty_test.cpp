@@ -155,27 +155,25 @@ TEST_P(Certainty, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Certainty,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("certainty")),
-                                            ::testing::Values(1, 2, 17, 65), ::testing::Values(1, 31, 129),
-                                            ::testing::Values(1, 2, 47, 49, 500)),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 17, 65),
+                                            ::testing::Values(1, 31, 129), ::testing::Values(1, 2, 47, 49, 500)),
                          EngineNames());
 // Several segments of the vocabulary, several blocks of the contraction, several groups of rows.
 INSTANTIATE_TEST_SUITE_P(Segments, Certainty,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("certainty")), ::testing::Values(3),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(3),
                                             ::testing::Values(33, 401), ::testing::Values(3071, 3073, 6200)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Groups, Certainty,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("certainty")), ::testing::Values(300),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(300),
                                             ::testing::Values(3), ::testing::Values(129)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Certainty,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("certainty")),
-                                            ::testing::Values(1, 3, 65), ::testing::Values(1, 31, 129),
-                                            ::testing::Values(1, 49, 500)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 3, 65),
+                                            ::testing::Values(1, 31, 129), ::testing::Values(1, 49, 500)),
                          EngineNames());
 
 class CertaintyOn : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Each, CertaintyOn, ::testing::ValuesIn(test_engines("certainty")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Each, CertaintyOn, ::testing::ValuesIn(test_engines()), EngineNames());
 
 // Logits from -2000 to 2000: weights that vanish, references that rise.
 TEST_P(CertaintyOn, HoldsWhereLogitsAreFarApart) {
@@ -216,7 +214,7 @@ TEST_P(CertaintyOn, GivesWhatIsAskedForAlone) {
 }
 
 TEST(CertaintyDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("certainty"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {1, 70}) {
       Problem problem(rows, 33, 6500, 7);
       problem.target.assign(rows, 6499);

@@ -64,12 +64,11 @@ TEST_P(Convert, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Convert,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("convert")),
-                                            ::testing::Values(1, 2, 33, 600),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 33, 600),
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 65, 127, 129, 500)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Convert,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("convert")), ::testing::Values(1, 33),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 33),
                                             ::testing::Values(1, 3, 17, 64, 129, 500)),
                          EngineNames());
 
@@ -83,7 +82,7 @@ TEST(ConvertComparison, SeesTruncationInPlaceOfRounding) {
 
 class ConvertOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, ConvertOnEngine, ::testing::ValuesIn(test_engines("convert")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, ConvertOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 // Next to 1 bf16 is 2^-7 apart. The largest f32 lies beyond the last tie below infinity; f32's least subnormal below
 // the first tie above 0.
@@ -150,7 +149,7 @@ TEST_P(ConvertOnEngine, NoRowsOrNoColumnsIsNothingToDo) {
 
 TEST(ConvertDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   const auto values = hard_values(600 * 129);
-  for (const std::string& name : fast_engines("convert")) {
+  for (const std::string& name : fast_engines()) {
     const auto one = converted<std::uint16_t>(*make_test_engine(name, 1), values, 129);
     for (const int threads : {2, 3})
       EXPECT_EQ(converted<std::uint16_t>(*make_test_engine(name, threads), values, 129), one);

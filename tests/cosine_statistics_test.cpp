@@ -143,22 +143,20 @@ TEST_P(CosineStatisticsOf, AgreesWithTheReference) {
 
 // At a scale of 1e4 exp(c . x) itself would overflow.
 INSTANTIATE_TEST_SUITE_P(OddShapes, CosineStatisticsOf,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("cosine_statistics")),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()),
                                             ::testing::Values(1, 2, 3, 17, 65, 500),
                                             ::testing::Values(1, 2, 3, 17, 31, 65, 129),
                                             ::testing::Values(0, 1, 25, 97), ::testing::Values(0.0f, 0.5f),
                                             ::testing::Values(0.05f, 1e4f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, CosineStatisticsOf,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("cosine_statistics")),
-                                            ::testing::Values(1, 2, 65, 300), ::testing::Values(1, 3, 129),
-                                            ::testing::Values(0, 1, 97), ::testing::Values(0.5f),
-                                            ::testing::Values(0.05f, 1e4f)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 2, 65, 300),
+                                            ::testing::Values(1, 3, 129), ::testing::Values(0, 1, 97),
+                                            ::testing::Values(0.5f), ::testing::Values(0.05f, 1e4f)),
                          EngineNames());
 
 class CosineStatisticsOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, CosineStatisticsOnEngine, ::testing::ValuesIn(test_engines("cosine_statistics")),
-                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, CosineStatisticsOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(CosineStatisticsOnEngine, GivesTheSameBitsForAnyThreads) {
   const Problem problem(701, 65, 33, 0.5f, 1);

@@ -96,8 +96,8 @@ TEST_P(Covariance, AgreesWithTheReference) {
   EXPECT_LE(worst_share(problem, problem.run(*make_test_engine(engine)), want), 1.0);
 }
 
-const auto kFastEngines = ::testing::ValuesIn(fast_engines("covariance"));
-const auto kEmulatedEngines = ::testing::ValuesIn(emulated_engines("covariance"));
+const auto kFastEngines = ::testing::ValuesIn(fast_engines());
+const auto kEmulatedEngines = ::testing::ValuesIn(emulated_engines());
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Covariance,
                          ::testing::Combine(kFastEngines, ::testing::Values(1, 2, 3, 17, 65, 257),
@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(EmulatedWide, Covariance,
                          EngineNames());
 
 class CovarianceOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, CovarianceOnEngine, ::testing::ValuesIn(test_engines("covariance")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, CovarianceOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(CovarianceOnEngine, IsSymmetricToTheBit) {
   const Problem problem(129, 200, true, 1);

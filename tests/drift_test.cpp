@@ -70,12 +70,12 @@ TEST_P(Drift, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Drift,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("drift")), ::testing::Values(1, 2, 33),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 33),
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 65, 127, 129, 500),
                                             ::testing::Values(1.0f, 1e-30f, 1e30f), ::testing::Values(1e-6f, 1.0f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Drift,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("drift")), ::testing::Values(1, 33),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 33),
                                             ::testing::Values(1, 3, 17, 64, 129, 500), ::testing::Values(1.0f, 1e30f),
                                             ::testing::Values(1e-6f, 1.0f)),
                          EngineNames());
@@ -92,7 +92,7 @@ TEST(DriftComparison, SeesAPlantedFault) {
 
 class DriftOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, DriftOnEngine, ::testing::ValuesIn(test_engines("drift")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, DriftOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 // From and to the origin, no step, and along one line, where rounding must not take a cosine beyond 1.
 TEST_P(DriftOnEngine, HasADefinedValueAtEveryEdge) {
@@ -161,7 +161,7 @@ TEST_P(DriftOnEngine, NoRowsIsNothingToDoAndNoColumnsIsNoStep) {
 }
 
 TEST(DriftDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("drift"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {1, 33, 600}) {  // the last on several threads
       const Problem problem(rows, 129, 1, 1);
       const Result one = problem.run(*make_test_engine(name, 1));

@@ -163,15 +163,14 @@ TEST_P(Eigendecomposition, SolvesAndAgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Eigendecomposition,
-                         ::testing::Combine(::testing::ValuesIn(test_engines("eigendecomposition")),
+                         ::testing::Combine(::testing::ValuesIn(test_engines()),
                                             ::testing::Values("full_rank", "rank_deficient", "graded", "repeated",
                                                               "identity", "zero"),
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 65, 129)),
                          EngineNames());
 
 class EigendecompositionOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, EigendecompositionOnEngine, ::testing::ValuesIn(test_engines("eigendecomposition")),
-                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, EigendecompositionOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(EigendecompositionOnEngine, FindsKnownEigenvalues) {
   const std::size_t d = 33;

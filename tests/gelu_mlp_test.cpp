@@ -122,16 +122,15 @@ TEST_P(GeluMlp, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, GeluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("gelu_mlp")),
-                                            ::testing::Values(1, 2, 17, 65), ::testing::Values(1, 48, 127),
-                                            ::testing::Values(1, 63, 384, 500)),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 17, 65),
+                                            ::testing::Values(1, 48, 127), ::testing::Values(1, 63, 384, 500)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, GeluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("gelu_mlp")), ::testing::Values(129),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(129),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, GeluMlp,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("gelu_mlp")), ::testing::Values(1, 65),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 65),
                                             ::testing::Values(1, 48), ::testing::Values(1, 63, 130)),
                          EngineNames());
 
@@ -148,14 +147,14 @@ TEST_P(GeluMlpVariants, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GeluMlpVariants,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("gelu_mlp")), ::testing::Bool(),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
                                             ::testing::Values(Activation::gelu_erf, Activation::gelu_tanh),
                                             ::testing::Values(Residual::none, Residual::x, Residual::apart,
                                                               Residual::is_y)),
                          EngineNames());
 
 TEST(GeluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("gelu_mlp"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {5, 47, 48, 65, 200}) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});

@@ -78,26 +78,25 @@ TEST_P(LayerNorm, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, LayerNorm,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("layer_norm")),
-                                            ::testing::Values(1, 2, 33),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 33),
                                             ::testing::Values(1, 2, 3, 17, 31, 64, 129, 384, 768), ::testing::Bool(),
                                             ::testing::Values(0.0f, 100.0f)),
                          EngineNames());
 // Rows that a warp holds, that a block holds, and that nobody does.
 INSTANTIATE_TEST_SUITE_P(Emulated, LayerNorm,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("layer_norm")),
-                                            ::testing::Values(1, 9), ::testing::Values(1, 3, 31, 64, 129, 384, 1500),
-                                            ::testing::Bool(), ::testing::Values(100.0f)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 9),
+                                            ::testing::Values(1, 3, 31, 64, 129, 384, 1500), ::testing::Bool(),
+                                            ::testing::Values(100.0f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedWide, LayerNorm,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("layer_norm")), ::testing::Values(1),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1),
                                             ::testing::Values(17000, 33000), ::testing::Values(true),
                                             ::testing::Values(100.0f)),
                          EngineNames());
 
 // Rows that a vector's, a warp's or a block's registers no longer hold, of whole vectors and not.
 INSTANTIATE_TEST_SUITE_P(WideRows, LayerNorm,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("layer_norm")), ::testing::Values(2),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(2),
                                             ::testing::Values(1025, 4096, 16385, 32772), ::testing::Bool(),
                                             ::testing::Values(100.0f)),
                          EngineNames());
@@ -112,7 +111,7 @@ TEST(LayerNormComparison, SeesAPlantedFault) {
 
 class LayerNormOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, LayerNormOnEngine, ::testing::ValuesIn(test_engines("layer_norm")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, LayerNormOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(LayerNormOnEngine, WritesOverItsOwnInputs) {
   const Problem problem(5, 129, 1);
@@ -169,7 +168,7 @@ TEST_P(LayerNormOnEngine, NoRowsIsNothingToDo) {
 }
 
 TEST(LayerNormDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("layer_norm"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {1, 2, 33, 600}) {  // the last on several threads
       const Problem problem(rows, 129, 1);
       const auto one = problem.run(*make_test_engine(name, 1), true);

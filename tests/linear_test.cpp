@@ -107,21 +107,20 @@ TEST_P(Linear, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Linear,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("linear")),
-                                            ::testing::Values(1, 2, 7, 33, 65), ::testing::Values(1, 3, 31, 384, 500),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 7, 33, 65),
+                                            ::testing::Values(1, 3, 31, 384, 500),
                                             ::testing::Values(1, 2, 17, 48, 63, 500)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRows, Linear,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("linear")), ::testing::Values(500),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(500),
                                             ::testing::Values(127, 769), ::testing::Values(97)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Linear,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("linear")),
-                                            ::testing::Values(1, 7, 65), ::testing::Values(1, 31, 130),
-                                            ::testing::Values(2, 63, 129)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 7, 65),
+                                            ::testing::Values(1, 31, 130), ::testing::Values(2, 63, 129)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedManyRows, Linear,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("linear")), ::testing::Values(140),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(140),
                                             ::testing::Values(49), ::testing::Values(201)),
                          EngineNames());
 
@@ -138,7 +137,7 @@ TEST_P(LinearVariants, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LinearVariants,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("linear")), ::testing::Bool(),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
                                             ::testing::Values(Activation::none, Activation::gelu_erf,
                                                               Activation::gelu_tanh, Activation::silu),
                                             ::testing::Values(Residual::none, Residual::apart, Residual::is_y)),
@@ -146,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(All, LinearVariants,
 
 class LinearOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, LinearOnEngine, ::testing::ValuesIn(test_engines("linear")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, LinearOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(LinearOnEngine, ReadsAndWritesStridedRowsAndNothingBeside) {
   constexpr std::size_t kRows = 9, kIn = 21, kOut = 53, kStride = 70;
@@ -232,7 +231,7 @@ TEST_P(LinearOnEngine, NoRowsIsNothingToDo) {
 
 TEST(LinearDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   const Variant variant{.activation = Activation::gelu_tanh, .residual = Residual::apart};
-  for (const std::string& name : fast_engines("linear"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {5, 47, 48, 65, 200, 500}) {
       const Problem problem(rows, 401, 195);
       const auto one = problem.run(*make_test_engine(name, 1), variant);

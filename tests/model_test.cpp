@@ -310,7 +310,7 @@ TEST_P(ModelTest, StopsWhenAsked) {
       [&](const Control* control) { model->forward(golden_batch("bert"), nothing, nullptr, control); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ModelTest, ::testing::ValuesIn(test_engines("attention")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, ModelTest, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST(ModelBits, AreTheSameOnAnyNumberOfThreads) {
   for (const std::string& name : kModels) {

@@ -238,7 +238,7 @@ TEST_P(Neighbors, AgreeWithTheReferenceOnSeparatedDistances) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Neighbors,
-                         ::testing::Combine(::testing::ValuesIn(test_engines("neighbors")),
+                         ::testing::Combine(::testing::ValuesIn(test_engines()),
                                             ::testing::Values(Metric::euclidean, Metric::cosine)),
                          [](const auto& test) {
                            return std::get<0>(test.param) +
@@ -246,7 +246,7 @@ INSTANTIATE_TEST_SUITE_P(Engines, Neighbors,
                          });
 
 TEST(NeighborsCosine, PutsZeroVectorsAtDistanceOne) {
-  for (const std::string& name : test_engines("neighbors")) {
+  for (const std::string& name : test_engines()) {
     const Problem problem(Cloud::zeros, Metric::cosine, 100, 0, 5, 99);
     const Lists lists = run(*make_test_engine(name), problem);
     for (std::size_t n = 0; n < 99; ++n) {
@@ -261,14 +261,14 @@ TEST(NeighborsCosine, TakesRowsOfAnySize) {
   Problem problem(Cloud::normal, Metric::cosine, 129, 0, 5, 10);
   for (std::size_t i = 0; i < 129; ++i)
     for (std::size_t a = 0; a < 5; ++a) problem.points[i * 5 + a] *= i % 3 == 0 ? 1e-40f : i % 3 == 1 ? 1e37f : 1.0f;
-  for (const std::string& name : test_engines("neighbors"))
+  for (const std::string& name : test_engines())
     EXPECT_EQ(fault(problem, run(*make_test_engine(name), problem)), "") << name;
 }
 
 TEST(NeighborsEuclidean, KeepsNearbyPointsApartThatLieFarFromTheOrigin) {
   Problem problem(Cloud::normal, Metric::euclidean, 129, 0, 3, 10);
   for (float& value : problem.points) value = 4096 + value * 0x1p-10f;
-  for (const std::string& name : test_engines("neighbors"))
+  for (const std::string& name : test_engines())
     EXPECT_EQ(fault(problem, run(*make_test_engine(name), problem)), "") << name;
 }
 

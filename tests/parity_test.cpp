@@ -234,7 +234,7 @@ TEST_P(Parity, GradientAndDivergenceAreScikitLearns) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Parity, ::testing::ValuesIn(test_engines("covariance")),
+INSTANTIATE_TEST_SUITE_P(Engines, Parity, ::testing::ValuesIn(test_engines()),
                          [](const auto& parameter) { return parameter.param; });
 
 }  // namespace

@@ -232,9 +232,8 @@ TEST_P(MapOnEngine, StartsWhereItIsTold) {
   EXPECT_NEAR(runs_.run(*engine_, "run").kl.back().kl, wanted.kl.back().kl, 0.01);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, MapOnEngine, ::testing::ValuesIn(engines_under_test("tsne_step")), EngineNames());
-INSTANTIATE_TEST_SUITE_P(Engines, ProjectOnEngine, ::testing::ValuesIn(engines_under_test("covariance")),
-                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, MapOnEngine, ::testing::ValuesIn(engines_under_test()), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, ProjectOnEngine, ::testing::ValuesIn(engines_under_test()), EngineNames());
 
 #ifdef LEXISCOPE_EMULATED
 

@@ -77,19 +77,19 @@ TEST_P(Projection, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Projection,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("projection")),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()),
                                             ::testing::Values(1, 2, 3, 17, 33, 127, 500),
                                             ::testing::Values(1, 2, 3, 17, 31, 65, 129, 384),
                                             ::testing::Values(1, 2, 9, 24, 50, 97), ::testing::Bool()),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Projection,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("projection")),
-                                            ::testing::Values(1, 33, 127), ::testing::Values(1, 31, 129, 1030),
-                                            ::testing::Values(1, 9, 50), ::testing::Bool()),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 33, 127),
+                                            ::testing::Values(1, 31, 129, 1030), ::testing::Values(1, 9, 50),
+                                            ::testing::Bool()),
                          EngineNames());
 
 class ProjectionOnEngine : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Engines, ProjectionOnEngine, ::testing::ValuesIn(test_engines("projection")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, ProjectionOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 TEST_P(ProjectionOnEngine, GivesTheSameBitsForAnyThreads) {
   const Problem problem(1001, 65, 50, true);

@@ -58,24 +58,24 @@ TEST_P(RmsNorm, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, RmsNorm,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("rms_norm")), ::testing::Values(1, 2, 33),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 33),
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 65, 127, 129, 500, 768),
                                             ::testing::Values(1.0f, 1e-20f, 1e30f)),
                          EngineNames());
 // Rows that a warp holds, that a block holds, and that nobody does.
 INSTANTIATE_TEST_SUITE_P(Emulated, RmsNorm,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("rms_norm")), ::testing::Values(1, 9),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 9),
                                             ::testing::Values(1, 3, 31, 64, 129, 768, 1500),
                                             ::testing::Values(1.0f, 1e-20f, 1e30f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedWide, RmsNorm,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("rms_norm")), ::testing::Values(1),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1),
                                             ::testing::Values(17000, 33000), ::testing::Values(1e30f)),
                          EngineNames());
 
 // Rows that a vector's, a warp's or a block's registers no longer hold, of whole vectors and not.
 INSTANTIATE_TEST_SUITE_P(WideRows, RmsNorm,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("rms_norm")), ::testing::Values(2),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(2),
                                             ::testing::Values(1025, 4096, 16385, 32772), ::testing::Values(1.0f)),
                          EngineNames());
 
@@ -89,7 +89,7 @@ TEST(RmsNormComparison, SeesAPlantedFault) {
 
 class RmsNormOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, RmsNormOnEngine, ::testing::ValuesIn(test_engines("rms_norm")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, RmsNormOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 // The largest f32: its square is beyond f32, and the inverse of its root is subnormal.
 TEST_P(RmsNormOnEngine, OfAConstantRowIsTheGain) {
@@ -144,7 +144,7 @@ TEST_P(RmsNormOnEngine, NoRowsIsNothingToDo) {
 }
 
 TEST(RmsNormDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("rms_norm"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {1, 33, 600}) {  // the last on several threads
       const Problem problem(rows, 129, 1);
       const auto one = problem.run(*make_test_engine(name, 1));

@@ -82,13 +82,12 @@ TEST_P(RotaryEmbedding, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, RotaryEmbedding,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("rotary_embedding")),
-                                            ::testing::ValuesIn(kLayouts),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::ValuesIn(kLayouts),
                                             ::testing::Values(1, 2, 3, 17, 31, 33, 63, 64, 65, 127, 129, 500)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, RotaryEmbedding,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("rotary_embedding")),
-                                            ::testing::ValuesIn(kLayouts), ::testing::Values(2, 3, 17, 64, 80)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::ValuesIn(kLayouts),
+                                            ::testing::Values(2, 3, 17, 64, 80)),
                          EngineNames());
 
 TEST(RotaryEmbeddingComparison, SeesAPlantedFault) {
@@ -104,8 +103,7 @@ TEST(RotaryEmbeddingComparison, SeesAPlantedFault) {
 
 class RotaryEmbeddingOnEngine : public ::testing::TestWithParam<std::string> {};
 
-INSTANTIATE_TEST_SUITE_P(All, RotaryEmbeddingOnEngine, ::testing::ValuesIn(test_engines("rotary_embedding")),
-                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(All, RotaryEmbeddingOnEngine, ::testing::ValuesIn(test_engines()), EngineNames());
 
 // A quarter turn takes (a, b) to (-b, a): which elements pair up, and which way they turn.
 TEST_P(RotaryEmbeddingOnEngine, TurnsTheLayoutsOwnPairs) {
@@ -153,7 +151,7 @@ TEST_P(RotaryEmbeddingOnEngine, NoRowsOrNoPairsIsNothingToDo) {
 }
 
 TEST(RotaryEmbeddingDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("rotary_embedding"))
+  for (const std::string& name : fast_engines())
     for (const RotaryLayout layout : kLayouts)
       for (const std::size_t rows : {1, 33, 600}) {  // the last on several threads
         const Problem problem(rows, 3, 65, 31, layout);

@@ -133,18 +133,16 @@ TEST_P(SwigluMlp, AgreesWithTheReferenceInBf16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("swiglu_mlp")),
-                                            ::testing::Values(1, 2, 17, 65), ::testing::Values(1, 48, 127),
-                                            ::testing::Values(1, 63, 401)),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1, 2, 17, 65),
+                                            ::testing::Values(1, 48, 127), ::testing::Values(1, 63, 401)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("swiglu_mlp")), ::testing::Values(65),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(65),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("swiglu_mlp")),
-                                            ::testing::Values(1, 65), ::testing::Values(1, 48),
-                                            ::testing::Values(1, 63, 130)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 65),
+                                            ::testing::Values(1, 48), ::testing::Values(1, 63, 130)),
                          EngineNames());
 
 class SwigluMlpVariants : public ::testing::TestWithParam<std::tuple<std::string, bool, Residual>> {};
@@ -160,7 +158,7 @@ TEST_P(SwigluMlpVariants, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SwigluMlpVariants,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("swiglu_mlp")), ::testing::Bool(),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Bool(),
                                             ::testing::Values(Residual::none, Residual::x, Residual::is_y)),
                          EngineNames());
 
@@ -180,7 +178,7 @@ TEST(SwigluMlpReference, IsTheFormula) {
 }
 
 TEST(SwigluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
-  for (const std::string& name : fast_engines("swiglu_mlp"))
+  for (const std::string& name : fast_engines())
     for (const std::size_t rows : {1, 5, 47, 48, 65, 200}) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});

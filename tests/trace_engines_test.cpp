@@ -118,7 +118,7 @@ TEST_P(TraceOnEngine, TracesSeveralTextsInBatches) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, TraceOnEngine, ::testing::ValuesIn(engines_under_test("attention")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, TraceOnEngine, ::testing::ValuesIn(engines_under_test()), EngineNames());
 
 }  // namespace
 }  // namespace lexiscope::testing

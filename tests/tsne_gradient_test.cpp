@@ -88,12 +88,12 @@ TEST_P(ExactGradient, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, ExactGradient,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("tsne_gradient")),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()),
                                             ::testing::Values(2, 3, 17, 31, 33, 63, 65, 127, 129, 500, 1031),
                                             ::testing::Values(2, 3), ::testing::Values(1e-4f, 1.0f, 30.0f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, ExactGradient,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("tsne_gradient")),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()),
                                             ::testing::Values(2, 33, 65, 129, 500), ::testing::Values(2, 3),
                                             ::testing::Values(1e-4f, 30.0f)),
                          EngineNames());
@@ -180,14 +180,12 @@ TEST_P(Step, FollowsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, Step,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines("tsne_gradient")),
-                                            ::testing::Values(2, 3, 17, 65, 300), ::testing::Values(2, 3),
-                                            ::testing::Values(0.01f, 3.0f)),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(2, 3, 17, 65, 300),
+                                            ::testing::Values(2, 3), ::testing::Values(0.01f, 3.0f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Step,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines("tsne_gradient")),
-                                            ::testing::Values(3, 65, 200), ::testing::Values(2, 3),
-                                            ::testing::Values(3.0f)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(3, 65, 200),
+                                            ::testing::Values(2, 3), ::testing::Values(3.0f)),
                          EngineNames());
 
 class Tsne : public ::testing::TestWithParam<std::string> {};
@@ -328,8 +326,8 @@ TEST_P(LongTsne, SeparatesGroupsAndLowersTheDivergence) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test("tsne_gradient")), EngineNames());
-INSTANTIATE_TEST_SUITE_P(Engines, LongTsne, ::testing::ValuesIn(fast_engines("tsne_gradient")), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, Tsne, ::testing::ValuesIn(engines_under_test()), EngineNames());
+INSTANTIATE_TEST_SUITE_P(Engines, LongTsne, ::testing::ValuesIn(fast_engines()), EngineNames());
 
 TEST(TsneArguments, NameTheValueThatIsWrong) {
   const auto engine = make_engine("cpu"), reference = make_engine("reference");

@@ -92,8 +92,7 @@ TEST_P(Grid, ErrorSeesAPlantedFault) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Grid,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_gradient")),
-                                            ::testing::Values(2, 3)),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()), ::testing::Values(2, 3)),
                          EngineNames());
 
 TEST(TsneConfig, TakesAllPairsOfFewPointsAndAGridForMany) {

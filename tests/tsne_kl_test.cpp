@@ -35,7 +35,7 @@ TEST_P(TsneKl, AgreesWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, TsneKl,
-                         ::testing::Combine(::testing::ValuesIn(engines_under_test("tsne_kl")),
+                         ::testing::Combine(::testing::ValuesIn(engines_under_test()),
                                             ::testing::Values(2, 3, 17, 31, 33, 63, 65, 127, 129, 500),
                                             ::testing::Values(2, 3), ::testing::Values(1e-4f, 1.0f, 1e3f, 1e14f)),
                          EngineNames());

@@ -70,7 +70,6 @@ Validation validate(const std::string& operation, Engine& engine, std::uint64_t 
     if (error.code() == ErrorCode::kCancelled) throw;
     found = run.found();
     found.error = error.what();
-    found.unsupported = error.code() == ErrorCode::kUnsupported;
     found.at = run.current_case();
   }
   found.operation = operation;

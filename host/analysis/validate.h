@@ -25,10 +25,9 @@ class ErrorShare {
 struct Validation {
   std::string operation;
   std::size_t cases = 0;
-  double worst = 0;          ///< the largest error as a share of its bound
-  std::string at{};          ///< the case that has it, "T 33, d 129, residual"
-  std::string error{};       ///< what the engine threw, where it threw
-  bool unsupported = false;  ///< that it has no such operation
+  double worst = 0;     ///< the largest error as a share of its bound
+  std::string at{};     ///< the case that has it, "T 33, d 129, residual"
+  std::string error{};  ///< what the engine threw, where it threw
   bool passed() const noexcept { return error.empty() && worst <= 1; }
 };
 

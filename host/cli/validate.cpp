@@ -25,24 +25,18 @@ struct ValidateOptions {
 struct Row {
   std::string engine;
   Validation found;
-  bool left_out = false;  ///< the engine does not have the operation
 };
 
-/// An engine to validate: a cpu engine stands once for each of its SIMD targets. One that has memory of its own may
-/// lack operations.
+/// An engine to validate: a cpu engine stands once for each of its SIMD targets.
 struct Candidate {
   std::string name, simd;
   std::shared_ptr<Engine> engine;
-  bool may_lack_operations = false;
 };
 
 Candidate make_candidate(const std::string& name, const CommonOptions& options) {
   auto engine = lexiscope::make_engine(name, engine_options(options));
   if (engine->memory_is_host()) return {.name = name, .simd = {}, .engine = std::move(engine)};
-  return {.name = name,
-          .simd = {},
-          .engine = std::make_shared<StagedEngine>(std::move(engine)),
-          .may_lack_operations = true};
+  return {.name = name, .simd = {}, .engine = std::make_shared<StagedEngine>(std::move(engine))};
 }
 
 std::vector<Candidate> make_candidates(const CommonOptions& options) {
@@ -77,11 +71,10 @@ std::vector<std::string> chosen_operations(const ValidateOptions& options) {
 
 std::string share_of(const Row& row) {
   const Validation& found = row.found;
-  if (row.left_out) return "not on this engine";
   return found.error.empty() ? fmt::format("{:9.4f}  {:<10}", found.worst, bar(found.worst, 10)) : found.error;
 }
 
-bool is_failure(const Row& row) { return !row.left_out && !row.found.passed(); }
+bool is_failure(const Row& row) { return !row.found.passed(); }
 
 void print_row(const Row& row) {
   fmt::print("{:<20} {:<18} {:>5}  {}{}\n", row.found.operation, row.engine, row.found.cases, share_of(row),
@@ -93,11 +86,6 @@ nlohmann::ordered_json as_json(const Row& row) {
   nlohmann::ordered_json object{{"operation", row.found.operation}, {"engine", row.engine},
                                 {"cases", row.found.cases},         {"worst_share_of_bound", nullptr},
                                 {"worst_case", row.found.at},       {"passed", row.found.passed()}};
-  if (row.left_out) {
-    object["passed"] = nullptr;
-    object["left_out"] = "not on this engine";
-    return object;
-  }
   if (std::isfinite(row.found.worst)) object["worst_share_of_bound"] = row.found.worst;
   if (!row.found.error.empty()) object["error"] = row.found.error;
   return object;
@@ -116,7 +104,7 @@ int run_validate(const ValidateOptions& options) {
     for (const Candidate& candidate : engines) {
       set_simd_target(candidate.simd.empty() ? widest : candidate.simd);
       const Validation found = validate(operation, *candidate.engine, options.common.seed, &control);
-      rows.push_back({candidate.name, found, candidate.may_lack_operations && found.unsupported});
+      rows.push_back({candidate.name, found});
       if (text) print_row(rows.back());
     }
   const auto failed = static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), is_failure));

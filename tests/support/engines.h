@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -23,30 +22,23 @@ namespace lexiscope::testing {
 
 inline constexpr std::string_view kEmulated = "cuda_emulated";
 
-/// Whether an engine has an operation (of the name that lexiscope validate gives it). What the cuda engine lacks
-/// would be listed here.
-inline bool has_operation(std::string_view engine, std::string_view operation) {
-  constexpr std::array<std::string_view, 0> kNotOnCuda{};
-  return !engine.starts_with("cuda") || std::ranges::find(kNotOnCuda, operation) == kNotOnCuda.end();
-}
-
-/// The emulated engine, where this build has it and it has the operation; otherwise none.
-inline std::vector<std::string> emulated_engines([[maybe_unused]] std::string_view operation) {
+/// The emulated engine, where this build has it; otherwise none.
+inline std::vector<std::string> emulated_engines() {
 #ifdef LEXISCOPE_EMULATED
-  if (has_operation(kEmulated, operation)) return {std::string(kEmulated)};
-#endif
+  return {std::string(kEmulated)};
+#else
   return {};
+#endif
 }
 
 /// Names for make_test_engine: "cpu_avx512", "cpu_avx2", "cpu_scalar", ..., "cuda" (letters, digits and _ only, so that
-/// they can be parts of test names): the engines of this machine that have the operation, but for the reference. For
-/// grids of thousands of cases; the emulated engine takes an instance of its own with fewer. With
-/// LEXISCOPE_TEST_WIDEST_TARGET in the environment the cpu engine stands there once: enough where the question is what
-/// threads do.
-inline std::vector<std::string> fast_engines(std::string_view operation) {
+/// they can be parts of test names): the engines of this machine, but for the reference. For grids of thousands of
+/// cases; the emulated engine takes an instance of its own with fewer. With LEXISCOPE_TEST_WIDEST_TARGET in the
+/// environment the cpu engine stands there once: enough where the question is what threads do.
+inline std::vector<std::string> fast_engines() {
   std::vector<std::string> names;
   for (const std::string& engine : available_engines()) {
-    if (engine == "reference" || !has_operation(engine, operation)) continue;
+    if (engine == "reference") continue;
     if (engine != "cpu") {
       names.push_back(engine);
       continue;
@@ -62,22 +54,22 @@ inline std::vector<std::string> fast_engines(std::string_view operation) {
 }
 
 /// The same and the emulated engine: all that are compared with the reference.
-inline std::vector<std::string> engines_under_test(std::string_view operation) {
-  auto names = fast_engines(operation);
-  std::ranges::copy(emulated_engines(operation), std::back_inserter(names));
+inline std::vector<std::string> engines_under_test() {
+  auto names = fast_engines();
+  std::ranges::copy(emulated_engines(), std::back_inserter(names));
   return names;
 }
 
 /// The same and the reference.
-inline std::vector<std::string> test_engines(std::string_view operation) {
-  auto names = engines_under_test(operation);
+inline std::vector<std::string> test_engines() {
+  auto names = engines_under_test();
   names.emplace_back("reference");
   return names;
 }
 
 /// The cpu engine's names: one for each SIMD target.
 inline std::vector<std::string> cpu_engines() {
-  auto names = fast_engines("linear");
+  auto names = fast_engines();
   std::erase_if(names, [](const std::string& name) { return !name.starts_with("cpu_"); });
   return names;
 }
