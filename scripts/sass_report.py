@@ -226,7 +226,8 @@ USAGE = re.compile(r"Function (\S+?):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 
 
 def kernels_of_plugin(plugin, disassembler):
-    """All kernels in the plug-in. It does not say what was spilled: the stack counts as such."""
+    """All kernels in the plug-in. It does not say what was spilled: the stack counts as such, but where a kernel holds an
+    array there, which it addresses by another register than the stack's, R1."""
     kernels, dump = [], find_packaged_tool("cuobjdump")
     with tempfile.TemporaryDirectory() as folder:
         run(dump, "-xelf", "all", plugin.resolve(), cwd=folder)
@@ -235,8 +236,10 @@ def kernels_of_plugin(plugin, disassembler):
             functions = sass_model.parse(run(disassembler, "-c", "-hex", cubin))
             usage = USAGE.findall(run(dump, "-res-usage", cubin))
             names = readable([name for name, *_ in usage])
-            kernels += [Kernel(plain, plugin.name, arch, int(registers), int(stack), int(stack), 1024, int(shared),
-                               functions[name])
+            arrays = {name for name, instructions in functions.items()
+                      if any(x.kind == "local" and not re.search(r"\[R1\b", x.text) for x in instructions)}
+            kernels += [Kernel(plain, plugin.name, arch, int(registers), *2 * [0 if name in arrays else int(stack)], 1024,
+                               int(shared), functions[name])
                         for plain, (name, registers, stack, shared) in zip(names, usage)
                         if not plain.startswith(OTHERS)]
     return kernels
