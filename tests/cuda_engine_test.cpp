@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <functional>
-#include <optional>
 
 #include "host/engines/cuda/availability.h"
 #include "host/engines/cuda/packed_matrix.h"
@@ -15,6 +14,7 @@
 #include "simt/runtime.h"
 #include "tests/support/bf16.h"
 #include "tests/support/compare.h"
+#include "tests/support/emulated_device.h"
 #include "tests/support/emulated_engine.h"
 #include "tests/support/engine_memory.h"
 
@@ -32,49 +32,15 @@ using ::testing::StartsWith;
 
 constexpr std::size_t kMebibyte = std::size_t{1} << 20;
 
-struct Failure {
-  ErrorCode code;
-  std::string message;
-};
-
-template <typename Call>
-std::optional<Failure> failure_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return Failure{error.code(), error.what()};
-  }
-  return std::nullopt;
-}
-
 template <typename Call>
 void expect_failure(ErrorCode code, const std::string& part, Call&& call) {
   const auto failure = failure_of(call);
   ASSERT_TRUE(failure.has_value());
-  EXPECT_EQ(failure->code, code);
-  EXPECT_THAT(failure->message, HasSubstr(part));
+  EXPECT_EQ(failure->code(), code);
+  EXPECT_THAT(failure->what(), HasSubstr(part));
 }
 
-void expect_nothing_held() {
-  const simt::Counters held = simt::counters();
-  EXPECT_EQ(held.device_allocations, 0u);
-  EXPECT_EQ(held.device_bytes, 0u);
-  EXPECT_EQ(held.pinned_allocations, 0u);
-  EXPECT_EQ(held.streams, 0u);
-  EXPECT_EQ(held.events, 0u);
-  EXPECT_EQ(held.blas_handles, 0u);
-  EXPECT_EQ(held.solver_handles, 0u);
-}
-
-/// Every test leaves nothing behind.
-class CudaEngineTest : public ::testing::Test {
- protected:
-  CudaEngineTest() { simt::reset(); }
-  ~CudaEngineTest() override {
-    expect_nothing_held();
-    simt::reset();
-  }
-};
+class CudaEngineTest : public EmulatedDeviceTest {};
 
 TEST(CudaMemoryClasses, RoundUpByAtMostAnEighth) {
   EXPECT_EQ(cuda::size_class(1), 512u);
@@ -145,9 +111,9 @@ TEST_F(CudaEngineTest, SaysHowMuchWasAskedHeldAndFree) {
   const Tensor held = engine->allocate(DType::f32, {kMebibyte});
   const auto failure = failure_of([&] { engine->allocate(DType::u8, {7 * kMebibyte}); });
   ASSERT_TRUE(failure.has_value());
-  EXPECT_EQ(failure->code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(failure->code(), ErrorCode::kOutOfMemory);
   EXPECT_THAT(
-      failure->message,
+      failure->what(),
       AllOf(StartsWith("out of device memory: 7340032 bytes were asked for; of the 10485760 bytes of device 0 ("),
             HasSubstr(") this engine holds 4194304, 6291456 are free")));
   EXPECT_NO_THROW(engine->allocate(DType::u8, {5 * kMebibyte}));  // and goes on
@@ -292,9 +258,8 @@ void expect_every_failure_to_be_told(ProductLibrary products) {
     const auto failure = failure_of([&] { got = work(products); });
     if (failure) {
       ++told;
-      EXPECT_EQ(failure->code, ErrorCode::kDevice) << nth;
-      EXPECT_THAT(failure->message, AnyOf(HasSubstr("unknown error"), HasSubstr("CUBLAS_STATUS_INTERNAL_ERROR")))
-          << nth;
+      EXPECT_EQ(failure->code(), ErrorCode::kDevice) << nth;
+      EXPECT_THAT(failure->what(), AnyOf(HasSubstr("unknown error"), HasSubstr("CUBLAS_STATUS_INTERNAL_ERROR"))) << nth;
     } else {
       EXPECT_EQ(got, want) << nth;  // the failure came in a destructor, after all work
     }
@@ -331,8 +296,8 @@ TEST_F(CudaEngineTest, NamesTheCallTheDeviceAndTheError) {
   simt::fail_call("cudaMemcpyAsync", 1, cudaErrorInvalidValue);
   const auto failure = failure_of([] { work(); });
   ASSERT_TRUE(failure.has_value());
-  EXPECT_THAT(failure->message, AllOf(StartsWith("cudaMemcpyAsync failed on device 0 ("), HasSubstr("A100"),
-                                      HasSubstr("): cudaErrorInvalidValue (")));
+  EXPECT_THAT(failure->what(), AllOf(StartsWith("cudaMemcpyAsync failed on device 0 ("), HasSubstr("A100"),
+                                     HasSubstr("): cudaErrorInvalidValue (")));
 }
 
 #if defined(LEXISCOPE_ACCESSES_REPORTED)

@@ -16,6 +16,7 @@
 #include "simt/runtime.h"
 #include "tests/support/compare.h"
 #include "tests/support/device_heads.h"
+#include "tests/support/emulated_device.h"
 #include "tests/support/emulated_engine.h"
 #include "tests/support/engine_memory.h"
 
@@ -301,16 +302,7 @@ TEST(CudaNeighborsConfig, FitsAMillionRows) {
 
 // ---- the engine ----
 
-class CudaNeighborsEngine : public ::testing::Test {
- protected:
-  CudaNeighborsEngine() { simt::reset(); }
-  ~CudaNeighborsEngine() override {
-    EXPECT_EQ(simt::counters().device_allocations, 0u);
-    EXPECT_EQ(simt::counters().pinned_allocations, 0u);
-    EXPECT_EQ(simt::counters().streams, 0u);
-    simt::reset();
-  }
-};
+class CudaNeighborsEngine : public EmulatedDeviceTest {};
 
 struct Results {
   Lists lists;
@@ -367,7 +359,7 @@ TEST_F(CudaNeighborsEngine, TellsAFailureOfAnyCallAndLeaksNothing) {
       EXPECT_EQ(error.code(), ErrorCode::kDevice) << nth;
       EXPECT_THAT(error.what(), ::testing::HasSubstr("unknown error")) << nth;
     }
-    EXPECT_EQ(simt::counters().device_allocations, 0u) << nth;
+    expect_nothing_held();
     simt::reset();
   }
   EXPECT_GT(told, calls / 2);
@@ -387,7 +379,7 @@ TEST_F(CudaNeighborsEngine, TellsThatMemoryRanOutAtAnyAllocationAndLeaksNothing)
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory) << nth;
     }
-    EXPECT_EQ(simt::counters().device_allocations, 0u) << nth;
+    expect_nothing_held();
     simt::reset();
   }
 }

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <optional>
 
 #include "host/engines/cuda/tsne_plan.h"
 #include "kernels/cuda/tsne_map.h"
 #include "simt/grid.h"
 #include "simt/runtime.h"
+#include "tests/support/emulated_device.h"
 #include "tests/support/emulated_engine.h"
 #include "tests/support/engine_memory.h"
 #include "tests/support/errors.h"
@@ -252,34 +252,7 @@ struct Descent {
   std::size_t captures() const { return static_cast<CudaTsnePlan&>(*plan).captures(); }
 };
 
-template <typename Call>
-std::optional<Error> failure_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
-
-void expect_nothing_held() {
-  const simt::Counters held = simt::counters();
-  EXPECT_EQ(held.device_allocations, 0u);
-  EXPECT_EQ(held.pinned_allocations, 0u);
-  EXPECT_EQ(held.streams, 0u);
-  EXPECT_EQ(held.events, 0u);
-  EXPECT_EQ(held.graphs, 0u);
-  EXPECT_EQ(held.fft_plans, 0u);
-}
-
-class CudaTsneTest : public ::testing::Test {
- protected:
-  CudaTsneTest() { simt::reset(); }
-  ~CudaTsneTest() override {
-    expect_nothing_held();
-    simt::reset();
-  }
-};
+class CudaTsneTest : public EmulatedDeviceTest {};
 
 TEST_F(CudaTsneTest, WaitsForTheDeviceOnceACallWhateverTheIterations) {
   for (const Repulsion repulsion : {Repulsion::exact, Repulsion::grid}) {

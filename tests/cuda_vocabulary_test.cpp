@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <limits>
-#include <optional>
 
 #include "host/engines/cuda/cuda_engine.h"
 #include "host/engines/cuda/row_stream.h"
@@ -12,6 +11,7 @@
 #include "simt/grid.h"
 #include "simt/runtime.h"
 #include "tests/support/compare.h"
+#include "tests/support/emulated_device.h"
 #include "tests/support/emulated_engine.h"
 #include "tests/support/engine_memory.h"
 #include "tests/support/errors.h"
@@ -25,32 +25,7 @@ using ::testing::StartsWith;
 
 constexpr std::size_t kRows = 90, kWidth = 17, kComponents = 4;  // two chunks of rows
 
-class CudaVocabulary : public ::testing::Test {
- protected:
-  CudaVocabulary() { simt::reset(); }
-  ~CudaVocabulary() override {
-    expect_nothing_held();
-    simt::reset();
-  }
-  static void expect_nothing_held() {
-    const simt::Counters held = simt::counters();
-    EXPECT_EQ(held.device_allocations, 0u);
-    EXPECT_EQ(held.pinned_allocations, 0u);
-    EXPECT_EQ(held.streams, 0u);
-    EXPECT_EQ(held.events, 0u);
-    EXPECT_EQ(held.blas_handles, 0u);
-    EXPECT_EQ(held.solver_handles, 0u);
-  }
-};
-
-std::optional<Error> failure_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
+class CudaVocabulary : public EmulatedDeviceTest {};
 
 struct Results {
   std::vector<double> mean, covariance, values, vectors;

@@ -16,7 +16,7 @@
 #include "tests/support/engines.h"
 #include "tests/support/runs.h"
 #ifdef LEXISCOPE_EMULATED
-#include "simt/runtime.h"
+#include "tests/support/emulated_device.h"
 #endif
 
 namespace lexiscope::testing {
@@ -237,16 +237,6 @@ INSTANTIATE_TEST_SUITE_P(Engines, ProjectOnEngine, ::testing::ValuesIn(engines_u
 
 #ifdef LEXISCOPE_EMULATED
 
-void expect_nothing_held() {
-  const simt::Counters held = simt::counters();
-  EXPECT_EQ(held.device_allocations, 0u);
-  EXPECT_EQ(held.pinned_allocations, 0u);
-  EXPECT_EQ(held.streams, 0u);
-  EXPECT_EQ(held.events, 0u);
-  EXPECT_EQ(held.blas_handles, 0u);
-  EXPECT_EQ(held.solver_handles, 0u);
-}
-
 // In their names what CTest tells the tests on the emulated engine by.
 class ProjectFailures_cuda_emulated : public ::testing::Test {
  protected:
@@ -271,12 +261,7 @@ class ProjectFailures_cuda_emulated : public ::testing::Test {
   }
 
   std::optional<Error> attempt() {
-    try {
-      runs_.run(*make_emulated_engine(), "run");
-    } catch (const Error& error) {
-      return error;
-    }
-    return std::nullopt;
+    return failure_of([&] { runs_.run(*make_emulated_engine(), "run"); });
   }
 
   // A run that failed has no manifest, and what it left is a run to go on with, to the same bits, or nothing. That
