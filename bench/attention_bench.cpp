@@ -1,7 +1,8 @@
 // Attention beside OpenBLAS sgemm on as many threads, what its statistics and its mask change, and whether its cost
-// follows O(L T^2 d).
+// follows O(L T^2 d); on the cuda engine its operations a second.
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "bench/cost_law.h"
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -19,7 +21,9 @@ namespace {
 class Layer {
  public:
   Layer(DType dtype, std::size_t heads, std::size_t tokens, std::size_t d, int threads = 0)
-      : engine_(make_engine("cpu", {.threads = threads})),
+      : Layer(make_engine("cpu", {.threads = threads}), dtype, heads, tokens, d) {}
+  Layer(std::unique_ptr<Engine> engine, DType dtype, std::size_t heads, std::size_t tokens, std::size_t d)
+      : engine_(std::move(engine)),
         inputs_{allocate_normal(dtype, heads, tokens, d, 1), allocate_normal(dtype, heads, tokens, d, 2),
                 allocate_normal(dtype, heads, tokens, d, 3)},
         out_(engine_->allocate(DType::f32, {heads, tokens, d})),
@@ -32,13 +36,13 @@ class Layer {
               .scale = 1.0f / std::sqrt(static_cast<float>(d))} {}
 
   void set_causal() { args_.mask = AttentionMask::causal; }
-  void want_statistics() {
+  void want_statistics(bool argmax = true) {
     const auto rows = statistics_.matrix<float>();
     const std::size_t heads = rows.rows / 3;
     args_.statistics = {.log_sum_exp = rows.rows_from(0, heads),
                         .entropy = rows.rows_from(heads, heads),
                         .maximum = rows.rows_from(2 * heads, heads),
-                        .argmax = argmax_.matrix<std::int32_t>()};
+                        .argmax = argmax ? argmax_.matrix<std::int32_t>() : MatrixView<std::int32_t>{}};
   }
   /// On the first tokens of every head only.
   void run_on(std::size_t tokens) {
@@ -47,6 +51,9 @@ class Layer {
     engine_->attention(args);
   }
   void run() { engine_->attention(args_); }
+  void time_enqueued(benchmark::State& state) {
+    bench::time_enqueued(state, *engine_, out_, [&] { run(); });
+  }
 
   /// Two products a visible pair of tokens, a multiplication and an addition for each column.
   double flops() const {
@@ -58,17 +65,16 @@ class Layer {
 
  private:
   Tensor allocate_normal(DType dtype, std::size_t heads, std::size_t tokens, std::size_t d, unsigned seed) {
-    Tensor tensor = engine_->allocate(dtype, {heads, tokens, d});
+    const Tensor tensor = engine_->allocate(dtype, {heads, tokens, d});
+    std::vector<float> values(heads * tokens * d);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
-    for (std::size_t at = 0; at < heads * tokens * d; ++at) {
-      const float x = normal(random);
-      if (dtype == DType::f32)
-        static_cast<float*>(tensor.view().data)[at] = x;
-      else  // its upper half: bf16, rounded towards zero
-        static_cast<std::uint16_t*>(tensor.view().data)[at] =
-            static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16);
-    }
+    for (float& x : values) x = normal(random);
+    std::vector<std::uint16_t> halves;
+    if (dtype == DType::bf16)  // their upper halves: rounded towards zero
+      for (const float x : values) halves.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16));
+    const void* data = dtype == DType::bf16 ? static_cast<const void*>(halves.data()) : values.data();
+    engine_->copy_to_engine(dense_view(data, dtype, std::array{heads, tokens, d}), tensor);
     return tensor;
   }
 
@@ -100,6 +106,25 @@ BENCHMARK_CAPTURE(attention, bf16_statistics, DType::bf16, Kind::statistics, 0)-
 BENCHMARK_CAPTURE(attention, plain_1_thread, DType::f32, Kind::plain, 1)->Apply(sizes);
 BENCHMARK_CAPTURE(attention, statistics_1_thread, DType::f32, Kind::statistics, 1)->Apply(sizes);
 BENCHMARK_CAPTURE(attention, bf16_1_thread, DType::bf16, Kind::plain, 1)->Apply(sizes);
+
+void attention_cuda(benchmark::State& state, DType dtype, Kind kind) {
+  auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  Layer layer(std::move(engine), dtype, 16, static_cast<std::size_t>(state.range(0)),
+              static_cast<std::size_t>(state.range(1)));
+  if (kind == Kind::causal) layer.set_causal();
+  if (kind == Kind::statistics) layer.want_statistics(false);  // the maximum's position takes a second pass
+  layer.time_enqueued(state);
+  report_rate(state, "FLOP", layer.flops());
+}
+
+void cuda_sizes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"T", "d"})->ArgsProduct({{512, 4096, 16384}, {64, 128}})->Apply(enqueued_on_the_device);
+}
+BENCHMARK_CAPTURE(attention_cuda, bf16, DType::bf16, Kind::plain)->Apply(cuda_sizes);
+BENCHMARK_CAPTURE(attention_cuda, bf16_statistics, DType::bf16, Kind::statistics)->Apply(cuda_sizes);
+BENCHMARK_CAPTURE(attention_cuda, bf16_causal, DType::bf16, Kind::causal)->Apply(cuda_sizes);
+BENCHMARK_CAPTURE(attention_cuda, f32, DType::f32, Kind::plain)->Apply(cuda_sizes);
 
 // The price of the statistics: the ratio of the least costs, both taken in turn.
 void attention_statistics_cost(benchmark::State& state, DType dtype) {

@@ -1,14 +1,18 @@
 // What it costs to see the whole map of one long head: statistics in attention's pass, then received attention,
-// distances, pools and peaks in a second, beside plain attention; and the memory it takes.
+// distances, pools and peaks in a second, beside plain attention; and the memory it takes. On the cuda engine the time
+// of both.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <memory>
 #include <random>
+#include <vector>
 
 #include "bench/cost_law.h"
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "host/core/memory_limit.h"
 #include "lexiscope/engine.h"
@@ -21,8 +25,8 @@ constexpr std::size_t kCells = 64, kTop = 10;
 /// One head's inputs and all that the two passes give.
 class Head {
  public:
-  Head(std::size_t tokens, std::size_t d)
-      : engine_(make_engine("cpu")),
+  Head(std::unique_ptr<Engine> engine, std::size_t tokens, std::size_t d)
+      : engine_(std::move(engine)),
         query_(normal(tokens, d, 1)),
         key_(normal(tokens, d, 2)),
         value_(normal(tokens, d, 3)),
@@ -59,6 +63,10 @@ class Head {
                             .top_weight = top_weight_});
   }
 
+  void time_enqueued(benchmark::State& state, bool both) {
+    bench::time_enqueued(state, *engine_, out_, [&] { both ? both_passes() : plain(); });
+  }
+
   double plain_flops() const {
     const auto tokens = static_cast<double>(query_.view().shape[1]), d = static_cast<double>(query_.view().shape[2]);
     return 4 * tokens * tokens * d;
@@ -67,10 +75,13 @@ class Head {
 
  private:
   Tensor normal(std::size_t tokens, std::size_t d, unsigned seed) {
-    Tensor tensor = engine_->allocate(DType::f32, {1, tokens, d});
+    const Tensor tensor = engine_->allocate(DType::f32, {1, tokens, d});
+    std::vector<float> values(tokens * d);
     std::mt19937 random(seed);
-    std::normal_distribution<float> values;
-    std::generate_n(static_cast<float*>(tensor.view().data), tokens * d, [&] { return values(random); });
+    std::normal_distribution<float> normal;
+    std::ranges::generate(values, [&] { return normal(random); });
+    engine_->copy_to_engine(dense_view<const void>(values.data(), DType::f32, std::array{std::size_t{1}, tokens, d}),
+                            tensor);
     return tensor;
   }
   TensorView cells(std::size_t which) {
@@ -86,7 +97,7 @@ class Head {
 };
 
 void attention_map(benchmark::State& state, bool both) {
-  Head head(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  Head head(make_engine("cpu"), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
   std::ofstream("/proc/self/clear_refs") << 5;  // the peak begins anew: earlier work may have held more
   const std::uint64_t before = peak_memory();
   const auto run = [&] { both ? head.both_passes() : head.plain(); };
@@ -102,9 +113,23 @@ void sizes(benchmark::internal::Benchmark* bench) {
 BENCHMARK_CAPTURE(attention_map, plain, false)->Apply(sizes);
 BENCHMARK_CAPTURE(attention_map, both_passes, true)->Apply(sizes);
 
+void attention_map_cuda(benchmark::State& state, bool both) {
+  auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  Head head(std::move(engine), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  head.time_enqueued(state, both);
+  report_rate(state, "FLOP", head.plain_flops());
+}
+
+void cuda_sizes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"T", "d"})->Args({16384, 64})->Apply(enqueued_on_the_device);
+}
+BENCHMARK_CAPTURE(attention_map_cuda, plain, false)->Apply(cuda_sizes);
+BENCHMARK_CAPTURE(attention_map_cuda, both_passes, true)->Apply(cuda_sizes);
+
 // The ratio of the least costs, both taken in turn.
 void attention_map_cost(benchmark::State& state) {
-  Head head(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  Head head(make_engine("cpu"), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
   CostSweep sweep({0, 1});
   const auto run = [&](std::size_t both) { both ? head.both_passes() : head.plain(); };
   sweep.run(run);

@@ -40,7 +40,7 @@ void cosine_statistics_cuda(benchmark::State& state) {
                norms = engine->allocate(DType::f32, {n});
   CosineStatisticsArgs args{.x = {x.data(), n, d, d}, .norms = norms.vector<float>()};
   if (m > 0) args.directions = directions.matrix<double>();
-  for (auto _ : state) benchmark::DoNotOptimize(engine->cosine_statistics(args));
+  time_calls(state, [&] { benchmark::DoNotOptimize(engine->cosine_statistics(args)); });
   report_upload(state, *engine, static_cast<double>(n * d * sizeof(float)));
 }
 
@@ -49,8 +49,7 @@ BENCHMARK(cosine_statistics_cuda)
     ->Args({30522, 384, 0})
     ->Args({30522, 384, 384})
     ->Args({250000, 768, 768})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->Apply(on_the_device);
 BENCHMARK(cosine_statistics)
     ->ArgNames({"N", "d", "m"})
     ->Args({30522, 384, 0})

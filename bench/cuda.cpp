@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <string>
 #include <vector>
 
 #include "lexiscope/error.h"
@@ -29,13 +30,21 @@ double upload_bytes_per_second(Engine& engine) {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state) {
+std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state, const EngineOptions& options) {
   try {
-    return make_engine("cuda");
+    return make_engine("cuda", options);
   } catch (const Error& error) {
     state.SkipWithError(error.what());
     return nullptr;
   }
+}
+
+void on_the_device(benchmark::internal::Benchmark* bench) {
+  bench->Iterations(5)->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+
+void enqueued_on_the_device(benchmark::internal::Benchmark* bench) {
+  bench->Iterations(5)->UseManualTime()->Unit(benchmark::kMillisecond);
 }
 
 void wait(Engine& engine, const Tensor& tensor) {
@@ -43,6 +52,11 @@ void wait(Engine& engine, const Tensor& tensor) {
   const std::array<std::size_t, 1> one{1};
   engine.copy_to_host(dense_view<const void>(tensor.view().data, DType::u8, one),
                       dense_view<void>(&first, DType::u8, one));
+}
+
+void report_rate(benchmark::State& state, const char* name, double per_iteration) {
+  state.counters[std::string(name) + "/s"] =
+      benchmark::Counter(per_iteration * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
 void report_upload(benchmark::State& state, Engine& engine, double bytes_per_iteration) {

@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <memory>
 
 #include "lexiscope/engine.h"
@@ -11,10 +12,42 @@
 namespace lexiscope::bench {
 
 /// Null where there is none: the benchmark then says why, and its function is to return.
-std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state);
+std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state, const EngineOptions& options = {});
 
 /// Until everything that was enqueued before is done; `tensor` is one of the engine's, not empty.
 void wait(Engine& engine, const Tensor& tensor);
+
+/// For benchmarks of the cuda engine: five iterations by the wall's clock, in milliseconds. What they need is prepared
+/// on the host once then, which can take longer than what is timed.
+void on_the_device(benchmark::internal::Benchmark* bench);
+/// The same for time_enqueued().
+void enqueued_on_the_device(benchmark::internal::Benchmark* bench);
+
+/// Times `work`, which waits for what it enqueued: once before, so that workspace, libraries' handles and the loading
+/// of kernels are left out.
+template <typename Work>
+void time_calls(benchmark::State& state, Work&& work) {
+  work();
+  for (auto _ : state) work();
+}
+
+/// Times what `work` enqueues: twenty calls an iteration behind one wait, whose cost counts for little then. `tensor`
+/// as wait() takes it.
+template <typename Work>
+void time_enqueued(benchmark::State& state, Engine& engine, const Tensor& tensor, Work&& work) {
+  constexpr int kCalls = 20;
+  work();
+  wait(engine, tensor);
+  for (auto _ : state) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int call = 0; call < kCalls; ++call) work();
+    wait(engine, tensor);
+    state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kCalls);
+  }
+}
+
+/// Counter NAME/s of that much an iteration: where the limits of the host say nothing.
+void report_rate(benchmark::State& state, const char* name, double per_iteration);
 
 /// Counters bytes/s, and of_upload: the share of what a copy of 256 MiB to the engine reaches, measured once.
 void report_upload(benchmark::State& state, Engine& engine, double bytes_per_iteration);

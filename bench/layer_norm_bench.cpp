@@ -1,8 +1,10 @@
-// LayerNorm's bytes a second beside a plain copy of the same size, which is its limit.
+// LayerNorm's bytes a second beside a plain copy of the same size, which is its limit; on the cuda engine the bytes
+// alone.
 #include <benchmark/benchmark.h>
 
 #include <vector>
 
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -22,6 +24,24 @@ void layer_norm(benchmark::State& state) {
   report_bytes(state, (with_residual ? 3.0 : 2.0) * static_cast<double>(rows * d * sizeof(float)));
 }
 
+void layer_norm_cuda(benchmark::State& state) {
+  const auto rows = static_cast<std::size_t>(state.range(0)), d = static_cast<std::size_t>(state.range(1));
+  const auto engine = make_cuda_engine(state);
+  if (!engine) return;
+  const Tensor x = engine->allocate(DType::f32, {rows, d}), residual = engine->allocate(DType::f32, {rows, d}),
+               y = engine->allocate(DType::f32, {rows, d}), gain = engine->allocate(DType::f32, {d}),
+               bias = engine->allocate(DType::f32, {d});
+  LayerNormArgs args{
+      .x = x.matrix<float>(), .gain = gain.vector<float>(), .bias = bias.vector<float>(), .y = y.matrix<float>()};
+  if (state.range(2) != 0) args.residual = residual.matrix<float>();
+  time_enqueued(state, *engine, y, [&] { engine->layer_norm(args); });
+  report_rate(state, "bytes", (state.range(2) != 0 ? 3.0 : 2.0) * static_cast<double>(rows * d * sizeof(float)));
+}
+
+BENCHMARK(layer_norm_cuda)
+    ->ArgNames({"T", "d", "residual"})
+    ->ArgsProduct({{65536}, {384, 768, 4096}, {0, 1}})
+    ->Apply(enqueued_on_the_device);
 BENCHMARK(layer_norm)
     ->ArgNames({"T", "d", "residual"})
     ->ArgsProduct({{16, 128, 512, 4096, 65536}, {384}, {0, 1}})

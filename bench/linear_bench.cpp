@@ -1,8 +1,11 @@
-// The linear layers of a small encoder beside OpenBLAS sgemm's rate, on all threads and on one.
+// The linear layers of a small encoder beside OpenBLAS sgemm's rate, on all threads and on one; on the cuda engine
+// large products by the project's kernels and by cuBLASLt.
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <vector>
 
+#include "bench/cuda.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -25,6 +28,13 @@ void linear(benchmark::State& state) {
   report_flops(state, 2.0 * static_cast<double>(rows * in * out), engine->threads());
 }
 
+// On a GPU the time does depend on the values: constants take less power.
+std::vector<float> random_values(std::size_t count) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i * 2654435761u % 65536) / 32768 - 1;
+  return values;
+}
+
 // Query, key and value together; the attention's output; the perceptron's two products.
 void shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"T", "in", "out", "activation", "threads"});
@@ -38,6 +48,37 @@ void shapes(benchmark::internal::Benchmark* bench) {
 }
 
 BENCHMARK(linear)->Apply(shapes)->UseRealTime();
+
+void linear_cuda(benchmark::State& state, DType precision, ProductLibrary products) {
+  const auto rows = static_cast<std::size_t>(state.range(0)), in = static_cast<std::size_t>(state.range(1)),
+             out = static_cast<std::size_t>(state.range(2));
+  const auto engine = make_cuda_engine(state, {.products = products});
+  if (!engine) return;
+  const std::vector<float> weights = random_values(out * in), inputs = random_values(rows * in);
+  const auto packed = engine->pack({weights.data(), out, in, in}, precision);
+  const Tensor x = engine->allocate(DType::f32, {rows, in}), y = engine->allocate(DType::f32, {rows, out});
+  engine->copy_to_engine(dense_view<const void>(inputs.data(), DType::f32, std::array{rows, in}), x);
+  time_enqueued(state, *engine, y, [&] {
+    engine->linear({.x = x.matrix<float>(),
+                    .weight = packed.get(),
+                    .activation = static_cast<Activation>(state.range(3)),
+                    .y = y.matrix<float>()});
+  });
+  report_rate(state, "FLOP", 2.0 * static_cast<double>(rows * in * out));
+}
+
+void cuda_shapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"T", "in", "out", "activation"})->Apply(enqueued_on_the_device);
+  for (const int rows : {512, 4096}) {
+    bench->Args({rows, 384, 1536, int(Activation::gelu_erf)});
+    bench->Args({rows, 4096, 4096, int(Activation::none)});
+  }
+}
+
+BENCHMARK_CAPTURE(linear_cuda, f32, DType::f32, ProductLibrary::own)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, bf16, DType::bf16, ProductLibrary::own)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, f32_cublas_lt, DType::f32, ProductLibrary::cublas_lt)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, bf16_cublas_lt, DType::bf16, ProductLibrary::cublas_lt)->Apply(cuda_shapes);
 
 }  // namespace
 }  // namespace lexiscope::bench

@@ -51,13 +51,13 @@ void neighbors_cuda(benchmark::State& state) {
   const Tensor points = engine->allocate(DType::f32, {N, d}), indices = engine->allocate(DType::i32, {N, k}),
                distances = engine->allocate(DType::f32, {N, k});
   engine->copy_to_engine(dense_view<const void>(rows.data(), DType::f32, std::array{N, d}), points);
-  for (auto _ : state) {
+  time_calls(state, [&] {
     engine->neighbors({.points = points.matrix<float>(),
                        .metric = state.range(3) ? Metric::cosine : Metric::euclidean,
                        .indices = indices.matrix<std::int32_t>(),
                        .distances = distances.matrix<float>()});
     wait(*engine, distances);
-  }
+  });
   const double pairs = static_cast<double>(N) * static_cast<double>(N);
   report_pairs(state, pairs);
   state.counters["FLOP/s"] =
@@ -72,8 +72,7 @@ BENCHMARK(neighbors_cuda)
     ->Args({250000, 384, 90, 0})
     ->Args({1000000, 64, 90, 0})
     ->Args({1000000, 128, 90, 0})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Apply(on_the_device);
 BENCHMARK(neighbors)
     ->ArgNames({"N", "d", "k", "cosine"})
     ->Args({30522, 50, 90, 0})

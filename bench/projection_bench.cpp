@@ -33,13 +33,13 @@ void projection_cuda(benchmark::State& state) {
   const std::vector<float> x(n * d, 1.0f);
   const Tensor mean = engine->allocate(DType::f64, {d}), components = engine->allocate(DType::f64, {k, d}),
                scores = engine->allocate(DType::f32, {n, k});
-  for (auto _ : state) {
+  time_calls(state, [&] {
     engine->projection({.x = {x.data(), n, d, d},
                         .mean = mean.vector<double>(),
                         .components = components.matrix<double>(),
                         .scores = scores.matrix<float>()});
     wait(*engine, scores);
-  }
+  });
   report_upload(state, *engine, static_cast<double>(n * d * sizeof(float)));
 }
 
@@ -47,8 +47,7 @@ BENCHMARK(projection_cuda)
     ->ArgNames({"N", "d", "k"})
     ->Args({30522, 384, 50})
     ->Args({250000, 768, 50})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->Apply(on_the_device);
 BENCHMARK(projection)
     ->ArgNames({"N", "d", "k"})
     ->Args({30522, 384, 50})

@@ -133,15 +133,13 @@ void tsne_exact_cuda(benchmark::State& state) {
   if (!engine) return;
   const auto n = static_cast<std::size_t>(state.range(0));
   CudaWork work(std::move(engine), n, static_cast<std::size_t>(state.range(1)), 2, Repulsion::exact);
-  work.run_gradient();
-  for (auto _ : state) work.run_gradient();
+  time_calls(state, [&] { work.run_gradient(); });
   report_pairs(state, static_cast<double>(n) * static_cast<double>(n));
 }
 BENCHMARK(tsne_exact_cuda)
     ->ArgNames({"N", "dimensions"})
     ->ArgsProduct({{30522, 60000, 250000}, {2, 3}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->Apply(on_the_device);
 
 void tsne_grid(benchmark::State& state) {
   Work work(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)), 2, Repulsion::grid);
@@ -176,16 +174,14 @@ void tsne_iteration_cuda(benchmark::State& state) {
   if (!engine) return;
   CudaWork work(std::move(engine), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
                 160, Repulsion::automatic);
-  work.run_steps(kIterations);
-  for (auto _ : state) work.run_steps(kIterations);
+  time_calls(state, [&] { work.run_steps(kIterations); });
   state.counters["iterations/s"] =
       benchmark::Counter(static_cast<double>(kIterations * state.iterations()), benchmark::Counter::kIsRate);
 }
 BENCHMARK(tsne_iteration_cuda)
     ->ArgNames({"N", "dimensions"})
     ->ArgsProduct({{30522, 60000, 250000, 1000000}, {2, 3}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->Apply(on_the_device);
 
 // All pairs, on one thread: O(N^2).
 void tsne_exact_law(benchmark::State& state) {

@@ -55,13 +55,16 @@ MEASURE_FIRST = """## What to measure first
 
 | what | command | expected | if it is not |
 |---|---|---|---|
-| attention, d = 64 and 128, T = 4096, 16 heads, no mask, against the same kernels' share above | `lexiscope-bench --benchmark_filter=attention` under `ncu` (sm__inst_executed_pipe_tensor, sm__warps_active) | the modelled share of the mma.sync peak, within 5 points | the stall reasons say which rate is wrong: math pipe throttle, MIO throttle (shared memory), barrier, long scoreboard (copies later than assumed) |
-| the rate of mma.sync on sm_90 and sm_100 alone: a loop of independent HMMA | a microbenchmark, 8 warps a multiprocessor | 6.35 cycles a quarter on sm_90; sm_100 unknown | every share of these columns scales with it |
+| attention, d = 64 and 128, T = 4096, 16 heads, no mask, against the same kernels' share above | `lexiscope-bench --benchmark_filter=attention_cuda`, and under `ncu` (sm__inst_executed_pipe_tensor, sm__warps_active) | the modelled share of the mma.sync peak, within 5 points | the stall reasons say which rate is wrong: math pipe throttle, MIO throttle (shared memory), barrier, long scoreboard (copies later than assumed) |
+| the rate of mma.sync on sm_90 and sm_100 alone: a loop of independent HMMA | `bench/mma_rate.cu` | 6.35 cycles a quarter on sm_90; sm_100 unknown | every share of these columns scales with it |
 | one stage against two and three at d = 64 and 128 | the variants of kernels/cuda/attention_config.h, forced | as in the table of every kernel | reorder that list: the choice takes the first that fits |
 | T = 128 to 512 with 12 heads: 64 rows a block against 128 | the same | 64 rows ahead while blocks are fewer than two a multiprocessor | move the threshold in choose_attention_config |
 | attention with statistics against without | the same | 1 to 10 points | |
-| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter='norm\\|drift\\|convert'` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
-| products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
+| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter=layer_norm_cuda`; drift and conversion likewise under `ncu` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
+| products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear_cuda` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
+| a t-SNE iteration at 60,000, 250,000 and 1,000,000 points, and its kernels | `lexiscope-bench --benchmark_filter=tsne_iteration_cuda`, and under `ncu` | the modelled times above | the attraction's reads hit the second-level cache less often than assumed, or launches in a graph take longer |
+| exact repulsion | `lexiscope-bench --benchmark_filter=tsne_exact_cuda` | the modelled pairs a clock and multiprocessor | MUFU or issue slots: the table of every kernel |
+| neighbours, and candidates a row | `lexiscope-bench --benchmark_filter=neighbors_cuda`, and under `ncu` | the modelled times above | more candidates a row than 2 k, or more rows that overflow |
 """
 
 
