@@ -1,4 +1,7 @@
 // A warp sums a row at a time, eight in all; then its lanes are four to a row, one a coordinate, and do what follows.
+// What a row reads are its neighbours' positions, a sector of the second-level cache each. Points that lie side by side
+// on the map share neighbours: where their rows are taken by one multiprocessor at about the same time, much of what
+// they read is in its first-level cache.
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/tsne_attraction.h"
@@ -12,7 +15,7 @@ constexpr unsigned kRowsPerWarp = kWarpSize / kLanesPerRow;
 constexpr unsigned kWarps = TsneState::kBlockPoints / kRowsPerWarp;
 constexpr unsigned kThreads = kWarps * kWarpSize;
 // Of a multiprocessor: 40 registers a thread hold all that a row needs.
-[[maybe_unused]] constexpr unsigned kBlocks = 6;
+[[maybe_unused]] constexpr unsigned kBlocks = 2;
 
 // sum_j p_ij q_ij (y_i - y_j), the same in all lanes.
 template <unsigned kDimensions>
@@ -40,17 +43,20 @@ __device__ TsnePoint<kDimensions> attract_row(const TsneState& state, const Tsne
   return sum;
 }
 
-// The lanes' places in a warp's eight rows.
+// The lanes' places in a warp's eight rows: those of a block's warps lie between each other, so that the warps are at
+// neighbouring rows at the same time. Without an order, rows are taken by their numbers.
 template <unsigned kDimensions>
 struct Place {
-  unsigned first_row, row, axis;
-  bool used;
+  unsigned first, row = 0, axis;
+  bool inside, used;
 
-  __device__ explicit Place(unsigned points)
-      : first_row(blockIdx.x * TsneState::kBlockPoints + threadIdx.x / kWarpSize * kRowsPerWarp),
-        row(first_row + threadIdx.x % kWarpSize / kLanesPerRow),
-        axis(threadIdx.x % kLanesPerRow),
-        used(row < points && axis < kDimensions) {}
+  __device__ Place(unsigned points, const unsigned* order)
+      : first(blockIdx.x * TsneState::kBlockPoints + threadIdx.x / kWarpSize), axis(threadIdx.x % kLanesPerRow) {
+    const unsigned own = first + threadIdx.x % kWarpSize / kLanesPerRow * kWarps;
+    inside = own < points;
+    used = inside && axis < kDimensions;
+    if (inside) row = order ? order[own] : own;
+  }
   __device__ std::size_t dense() const { return std::size_t{row} * kDimensions + axis; }
   __device__ std::size_t padded() const { return std::size_t{row} * TsnePoint<kDimensions>::kPitch + axis; }
 };
@@ -60,8 +66,8 @@ template <unsigned kDimensions>
 __device__ float lane_gradient(const TsneState& state, const TsneAffinities& affinities,
                                const Place<kDimensions>& place) {
   float pulled = 0;
-  for (unsigned r = 0; r < kRowsPerWarp && place.first_row + r < state.points; ++r) {
-    const auto sum = attract_row<kDimensions>(state, affinities, place.first_row + r);
+  for (unsigned r = 0; r < kRowsPerWarp && place.first + r * kWarps < state.points; ++r) {
+    const auto sum = attract_row<kDimensions>(state, affinities, __shfl_sync(kWholeWarp, place.row, r * kLanesPerRow));
 #pragma unroll
     for (unsigned c = 0; c < kDimensions; ++c)
       if (threadIdx.x % kWarpSize == r * kLanesPerRow + c) pulled = sum.at[c];
@@ -75,7 +81,7 @@ template <unsigned kDimensions>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     gradient_kernel(TsneState state, TsneAffinities affinities, float* gradient) {
   if (!state.status->active) return;
-  const Place<kDimensions> place(state.points);
+  const Place<kDimensions> place(state.points, nullptr);
   const float value = lane_gradient(state, affinities, place);
   if (place.used) gradient[place.dense()] = value;
 }
@@ -123,10 +129,11 @@ __device__ void store_partials(const TsneState& state, bool used, float moved, S
 }
 
 template <unsigned kDimensions>
-__global__ void __launch_bounds__(kThreads, kBlocks) step_kernel(TsneState state, TsneAffinities affinities) {
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    step_kernel(TsneState state, TsneAffinities affinities, const unsigned* order) {
   if (!state.status->active) return;
   const TsneParameters parameters = state.status->parameters;
-  const Place<kDimensions> place(state.points);
+  const Place<kDimensions> place(state.points, order);
   const float gradient = lane_gradient(state, affinities, place);
   float update = 0, moved = 0;
   if (place.used) {
@@ -142,7 +149,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) step_kernel(TsneState state
     moved = state.position[place.padded()] + update;
     state.update[place.dense()] = update;
     state.moved[place.padded()] = moved;
-  } else if (place.row < state.points && place.axis < TsnePoint<kDimensions>::kPitch) {
+  } else if (place.inside && place.axis < TsnePoint<kDimensions>::kPitch) {
     state.moved[place.padded()] = 0;
   }
   store_partials<kDimensions>(state, place.used, moved, shared_memory<StepShared>());
@@ -156,10 +163,11 @@ void tsne_write_gradient(const TsneState& state, const TsneAffinities& affinitie
          {.blocks = state.partials(), .threads = kThreads}, stream, state, affinities, gradient);
 }
 
-void tsne_step_points(const TsneState& state, const TsneAffinities& affinities, cudaStream_t stream) {
+void tsne_step_points(const TsneState& state, const TsneAffinities& affinities, const unsigned* order,
+                      cudaStream_t stream) {
   launch("tsne_step", state.dimensions == 2 ? step_kernel<2> : step_kernel<3>,
          {.blocks = state.partials(), .threads = kThreads, .shared_bytes = sizeof(StepShared)}, stream, state,
-         affinities);
+         affinities, order);
 }
 
 }  // namespace lexiscope::cuda

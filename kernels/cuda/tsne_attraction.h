@@ -17,7 +17,9 @@ void tsne_write_gradient(const TsneState& state, const TsneAffinities& affinitie
                          cudaStream_t stream);
 
 /// The same gradient, followed at once by the step: gains and update, and the moved positions with their partial sums
-/// and extremes. Sums run in a fixed order.
-void tsne_step_points(const TsneState& state, const TsneAffinities& affinities, cudaStream_t stream);
+/// and extremes. Sums run in a fixed order. `order` has the points' numbers in the order in which their rows are taken
+/// (TsneCells has one by place on the map), or is null for the numbers' own.
+void tsne_step_points(const TsneState& state, const TsneAffinities& affinities, const unsigned* order,
+                      cudaStream_t stream);
 
 }  // namespace lexiscope::cuda

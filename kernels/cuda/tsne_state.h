@@ -59,7 +59,7 @@ struct TsneState {
   int* lows = nullptr;        ///< [dimensions, partials()]: the largest of its negative
   TsneStatus* status = nullptr;
 
-  static constexpr unsigned kBlockPoints = 64;  // that share one partial sum
+  static constexpr unsigned kBlockPoints = 192;  // that share one partial sum
   __host__ __device__ unsigned partials() const { return (points + kBlockPoints - 1) / kBlockPoints; }
   __host__ __device__ unsigned pitch() const { return dimensions == 2 ? 2 : 4; }
 

@@ -206,7 +206,7 @@ void CudaTsnePlan::gradient(const TsneGradientArgs& args) {
 
 void CudaTsnePlan::enqueue_iteration() {
   repel();
-  tsne_step_points(state_, affinities_, stream());
+  tsne_step_points(state_, affinities_, repulsor_->grid.cells.order, stream());
   tsne_finish_iteration(state_, wanted_, present(), stream());
 }
 
