@@ -152,6 +152,12 @@ const FftPlan& ready_plan(cufftHandle handle, cufftType type) {
 
 }  // namespace
 
+cufftResult cufftGetVersion(int* version) {
+  if (version == nullptr) return CUFFT_INVALID_VALUE;
+  *version = CUFFT_VERSION;
+  return CUFFT_SUCCESS;
+}
+
 cufftResult cufftCreate(cufftHandle* handle) {
   return fft_call("cufftCreate", [&] {
     require(handle != nullptr, CUFFT_INVALID_VALUE);

@@ -138,6 +138,12 @@ void execute(const Eigenproblem& problem, std::byte* scratch, void* host_scratch
 
 }  // namespace
 
+cusolverStatus_t cusolverGetVersion(int* version) {
+  if (version == nullptr) return CUSOLVER_STATUS_INVALID_VALUE;
+  *version = CUSOLVER_VERSION;
+  return CUSOLVER_STATUS_SUCCESS;
+}
+
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
   return solver_call("cusolverDnCreate", [&] {
     require(handle != nullptr, CUSOLVER_STATUS_INVALID_VALUE);

@@ -26,6 +26,7 @@ namespace {
 using cuda::BlockSizes, cuda::Device, cuda::MemoryPool, cuda::Stream;
 using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::ContainsRegex;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -202,7 +203,9 @@ TEST_F(CudaEngineTest, DescribesTheDevice) {
   simt::set_device(simt::Architecture::kSm90);
   const auto engine = make_emulated_engine();
   EXPECT_EQ(engine->name(), "cuda-emulated");
-  EXPECT_THAT(engine->description(), AllOf(HasSubstr("H100"), HasSubstr("compute capability 9.0")));
+  EXPECT_THAT(engine->description(), AllOf(HasSubstr("H100"), HasSubstr("compute capability 9.0"),
+                                           ContainsRegex("cuBLAS [0-9]+[.][0-9]+[.][0-9]+, cuFFT [0-9]+[.][0-9]+[.]"
+                                                         "[0-9]+, cuSOLVER [0-9]+[.][0-9]+[.][0-9]+")));
   EXPECT_FALSE(engine->memory_is_host());
 }
 

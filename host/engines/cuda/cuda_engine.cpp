@@ -1,6 +1,10 @@
 // The engine's device and memory. What it computes is in operations.cpp.
 #include "host/engines/cuda/cuda_engine.h"
 
+#include <cublasLt.h>
+#include <cufft.h>
+#include <cusolver_common.h>
+
 #include "host/core/require.h"
 #include "host/engines/cuda/linear_algebra.h"
 #include "host/engines/cuda/packed_matrix.h"
@@ -20,6 +24,20 @@ std::size_t bytes_of(DType dtype, std::span<const std::size_t> shape) {
   return bytes;
 }
 
+// Libraries count their versions as major 10000 (or 1000) + minor 100 + patch.
+std::string version_text(int version, int major_unit) {
+  return fmt::format("{}.{}.{}", version / major_unit, version % major_unit / 100, version % 100);
+}
+
+// Results may differ in their last bits from one version to the next, so a run names them.
+std::string library_versions() {
+  int transforms = 0, solver = 0;
+  cufftGetVersion(&transforms);
+  cusolverGetVersion(&solver);
+  return fmt::format("cuBLAS {}, cuFFT {}, cuSOLVER {}", version_text(static_cast<int>(cublasLtGetVersion()), 10000),
+                     version_text(transforms, 1000), version_text(solver, 1000));
+}
+
 }  // namespace
 
 CudaEngine::CudaEngine(const CudaEngineOptions& options)
@@ -32,9 +50,9 @@ CudaEngine::~CudaEngine() = default;
 
 std::string CudaEngine::description() const {
   const cudaDeviceProp& device = device_->properties();
-  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB{}", device.name, device.major,
+  return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB, {}{}", device.name, device.major,
                      device.minor, device.multiProcessorCount, static_cast<double>(device.totalGlobalMem) / 1e9,
-                     options_.products == ProductLibrary::own ? "" : ", products by cuBLASLt");
+                     library_versions(), options_.products == ProductLibrary::own ? "" : ", products by cuBLASLt");
 }
 
 Tensor CudaEngine::allocate(DType dtype, std::span<const std::size_t> shape) {
