@@ -92,6 +92,28 @@ TEST_F(Run, ComesBackAsItWasWritten) {
   EXPECT_EQ(reader.tokens(), tokens);
 }
 
+TEST_F(Run, TakesArraysFromSeveralThreadsAndACheckpointBetween) {
+  constexpr std::size_t kThreads = 4, kArrays = 8;
+  RunWriter writer = open(Existing::refuse);
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t thread = 0; thread < kThreads; ++thread)
+      threads.emplace_back([&, thread] {
+        for (std::size_t i = 0; i < kArrays; ++i) {
+          const std::vector<float> values(100, static_cast<float>(thread * kArrays + i));
+          writer.write("x" + std::to_string(thread * kArrays + i), view_of(values), kVector);
+        }
+      });
+    for (std::size_t step = 0; step < kArrays; ++step)
+      writer.save_checkpoint({{"step", step}}, {{"y", view_of({static_cast<float>(step)})}});
+  }
+  EXPECT_EQ(writer.checkpoint().at("step"), kArrays - 1);
+  EXPECT_EQ(writer.read_checkpoint_array("y").values<float>(1)[0], float{kArrays - 1});
+  writer.finish(json::object());
+  for (std::size_t i = 0; i < kThreads * kArrays; ++i)
+    EXPECT_EQ(RunReader(path_).array("x" + std::to_string(i)).values<float>(1)[99], static_cast<float>(i));
+}
+
 TEST_F(Run, WithoutTokensHasNone) {
   open(Existing::refuse).finish(json::object());
   EXPECT_TRUE(RunReader(path_).tokens().empty());

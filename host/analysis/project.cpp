@@ -1,11 +1,12 @@
-// The stages of `project`, each written to the run directory as soon as it is done. A resumed run reads what is whole
-// and does the rest. The embedding's rows stay in the host's memory; what is computed from them lies in the engine's,
-// and comes to the host's to be written.
+// The stages of `project`, each written to the run directory as soon as it is done, the neighbours while the next ones
+// run. A resumed run reads what is whole and does the rest. The embedding's rows stay in the host's memory; what is
+// computed from them lies in the engine's, and comes to the host's to be written.
 #include "lexiscope/project.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <future>
 #include <limits>
 
 #include "host/analysis/engine_arrays.h"
@@ -219,8 +220,10 @@ class ProjectRun {
     SparseMatrix affinities;
     timed("affinities", [&] { affinities = this->affinities(); });
     indices_ = distances_ = {};
+    if (engine_.memory_is_host()) finish_writing();  // a device goes on beside it
     timed("tsne", [&] {
       ProjectMap map = make_map(engine_, affinities, std::move(initial), options_, control_, run_, state_);
+      finish_writing();
       write_map(map);
       summary_.kl = std::move(map.kl);
       summary_.resumed_from = map.resumed_from;
@@ -254,13 +257,23 @@ class ProjectRun {
                        .indices = indices_.matrix<std::int32_t>(),
                        .distances = distances_.matrix<float>(),
                        .control = control_});
+    writing_ = std::async(std::launch::async,
+                          [this, indices = on_host(engine_, indices_), distances = on_host(engine_, distances_)] {
+                            write_neighbors(indices, distances);
+                          });
+  }
+
+  void write_neighbors(const Tensor& indices, const Tensor& distances) {
     const bool cosine = options_.metric == Metric::cosine;
-    write("neighbor_indices", on_host(engine_, indices_),
-          {{"token", "neighbor"}, "nearest tokens in pca_scores, nearest first", "row"});
-    write("neighbor_distances", on_host(engine_, distances_),
+    write("neighbor_indices", indices, {{"token", "neighbor"}, "nearest tokens in pca_scores, nearest first", "row"});
+    write("neighbor_distances", distances,
           {{"token", "neighbor"},
            cosine ? "1 - cosine in pca_scores" : "Euclidean distance in pca_scores",
            cosine ? "1" : "embedding"});
+  }
+
+  void finish_writing() {
+    if (writing_.valid()) writing_.get();
   }
 
   SparseMatrix affinities() {
@@ -353,6 +366,7 @@ class ProjectRun {
   RunWriter run_;
   json state_{{"seconds", json::object()}};
   ProjectSummary summary_;
+  std::future<void> writing_;  // last: its end comes before that of all that it uses
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -76,8 +77,10 @@ class Descent {
       due = take_checkpoint();
       if (engine_.memory_is_host()) write(*std::exchange(due, {}));  // the next step changes these very arrays
     }
+    std::future<void> writing;
+    if (due) writing = std::async(std::launch::async, [&] { write(*due); });  // while a device goes on
     step();
-    if (due) write(*due);  // while a device goes on
+    if (writing.valid()) writing.get();
     wait();
     report(control_, static_cast<double>(iteration_) / static_cast<double>(options_.iterations));
     return true;

@@ -92,7 +92,7 @@ std::uint64_t project_memory(const Engine& engine, const ProjectSizes& sizes, co
   const double principal = 5 * 8 * d * d;  // two moments, eigenvectors, and LAPACK's copies
   double map = 0;
   if (options.tsne && !engine.memory_is_host()) {
-    map = std::max(8 * n * m, 3 * 4 * n * static_cast<double>(options.dimensions));  // lists; a checkpoint
+    map = 8 * n * m + 3 * 4 * n * static_cast<double>(options.dimensions);  // lists; a checkpoint
   } else if (options.tsne) {
     const double lists = 8 * n * m, entries = options.sigma > 0 ? n * (n - 1) : 2 * n * m;
     const double search = 2 * 4 * n * k;        // the points packed for the search, and their norms

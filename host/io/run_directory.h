@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
@@ -34,8 +35,8 @@ struct WrittenArray {
 /// Writes one run. While it is being written the directory holds `unfinished.json`: the identity of the work (what must
 /// be the same for a resume: command parameters, source checksum, engine, versions), the arrays that are whole, and the
 /// caller's checkpoint. Each of its versions replaces the last atomically, after the files it names are synced. One
-/// process at a time writes a run. A name of an array is made of letters, digits, _ and -, else
-/// Error{kInvalidArgument}.
+/// process at a time writes a run, and several of its threads may. A name of an array is made of letters, digits, _ and
+/// -, else Error{kInvalidArgument}.
 class RunWriter {
  public:
   enum class Existing {
@@ -77,7 +78,7 @@ class RunWriter {
 
   /// The caller's own state, small, kept in unfinished.json; null where none was saved. Arrays that a checkpoint names
   /// are kept in files that finish() removes.
-  const nlohmann::json& checkpoint() const;
+  nlohmann::json checkpoint() const;
   /// Replaces the checkpoint and its arrays atomically: after a kill at any moment either the old or the new is there,
   /// whole.
   void save_checkpoint(const nlohmann::json& state, const std::map<std::string, ConstTensorView>& arrays);
@@ -95,7 +96,8 @@ class RunWriter {
   void remove_leftovers(const std::set<std::string>& kept) const;
 
   std::filesystem::path path_;
-  nlohmann::json state_;  ///< as unfinished.json holds it
+  mutable std::mutex mutex_;  ///< of what follows, and of unfinished.json itself
+  nlohmann::json state_;      ///< as unfinished.json holds it
   std::shared_ptr<const void> lock_;
 };
 

@@ -235,15 +235,20 @@ void RunWriter::remove_leftovers(const std::set<std::string>& kept) const {
   sync_folder(path_);
 }
 
-bool RunWriter::has(const std::string& name) const { return state_.at("arrays").contains(name); }
+bool RunWriter::has(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  return state_.at("arrays").contains(name);
+}
 
 NpyArray RunWriter::read(const std::string& name) const {
-  require(has(name), "{}: has no whole array {}", path_.string(), in_quotes(name));
+  const std::lock_guard lock(mutex_);
+  require(state_.at("arrays").contains(name), "{}: has no whole array {}", path_.string(), in_quotes(name));
   return read_described_array(path_, state_.at("arrays").at(name),
                               fmt::format("{}: array {}", kUnfinishedFile, in_quotes(name)));
 }
 
 void RunWriter::begin(std::span<const std::string> names) {
+  const std::lock_guard lock(mutex_);
   json state = state_;
   for (const std::string& name : names) {
     require_array_name(name);
@@ -254,6 +259,7 @@ void RunWriter::begin(std::span<const std::string> names) {
 }
 
 void RunWriter::record(std::span<const WrittenArray> arrays) {
+  const std::lock_guard lock(mutex_);
   json state = state_;
   for (const auto& [name, dtype, written, description] : arrays) {
     require_array_name(name);
@@ -285,6 +291,7 @@ void RunWriter::write(const std::string& name, ConstTensorView dense, const Arra
 }
 
 void RunWriter::write_tokens(std::size_t count, const std::function<std::string(std::size_t)>& token) {
+  const std::lock_guard lock(mutex_);
   json state = state_;
   state.erase("tokens");
   add_file(state, kTokensFile);
@@ -300,11 +307,15 @@ void RunWriter::write_tokens(std::size_t count, const std::function<std::string(
   save(state);
 }
 
-const json& RunWriter::checkpoint() const { return state_.at("checkpoint").at("state"); }
+json RunWriter::checkpoint() const {
+  const std::lock_guard lock(mutex_);
+  return state_.at("checkpoint").at("state");
+}
 
 // Two generations of files take turns: the new one is written beside the old, which goes when unfinished.json names the
 // new.
 void RunWriter::save_checkpoint(const json& caller_state, const std::map<std::string, ConstTensorView>& arrays) {
+  const std::lock_guard lock(mutex_);
   const json old = state_.at("checkpoint");
   const std::size_t generation = old.at("generation") == 0 ? 1 : 0;
   json state = state_;
@@ -325,6 +336,7 @@ void RunWriter::save_checkpoint(const json& caller_state, const std::map<std::st
 }
 
 NpyArray RunWriter::read_checkpoint_array(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
   const json& arrays = state_.at("checkpoint").at("arrays");
   require(arrays.contains(name), "{}: the checkpoint has no array {}", path_.string(), in_quotes(name));
   return read_described_array(path_, arrays.at(name),
@@ -332,6 +344,7 @@ NpyArray RunWriter::read_checkpoint_array(const std::string& name) const {
 }
 
 void RunWriter::finish(json fields) {
+  const std::lock_guard lock(mutex_);
   require(fields.is_object(), "run: the manifest's fields are {}, an object is needed", value_text(fields));
   fields["schema"] = kRunSchema;
   fields["arrays"] = state_.at("arrays");
