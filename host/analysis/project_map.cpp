@@ -18,7 +18,8 @@ namespace {
 constexpr std::size_t kSmallMap = 5'000;  // below it a divergence costs less than a few iterations
 constexpr std::size_t kKlInterval = 50;   // iterations between them: openTSNE's log has the same
 constexpr std::size_t kMostIterations = 10;
-constexpr std::size_t kPointsPerCall = 250'000;  // tens of milliseconds with a grid
+// Of iterations together: some tens of milliseconds with a grid. A call to a device costs several copies beside them.
+constexpr std::size_t kPointsPerCall = 250'000, kPointsPerDeviceCall = 2'500'000;
 
 Tensor ones(std::size_t rows, std::size_t columns) {
   Tensor tensor = allocate_host_tensor(DType::f32, std::array{rows, columns});
@@ -89,7 +90,7 @@ class Descent {
   void step() {
     const bool early = iteration_ < kEarlyIterations;
     const std::size_t phase_end = early ? std::min(kEarlyIterations, options_.iterations) : options_.iterations;
-    const std::size_t call = iterations_per_call(points_);
+    const std::size_t call = iterations_per_call(points_, engine_.memory_is_host());
     const std::size_t last = std::min(phase_end, (iteration_ / call + 1) * call);
     const double exaggeration = early ? options_.exaggeration : 1;
     const double automatic_rate = static_cast<double>(points_) / exaggeration;  // Belkina et al. 2019
@@ -171,8 +172,9 @@ bool has_unfinished_map(const RunWriter& run) {
   return run.checkpoint().is_object() && run.checkpoint().contains("map");
 }
 
-std::size_t iterations_per_call(std::size_t points) {
-  return std::clamp<std::size_t>(kPointsPerCall / std::max<std::size_t>(points, 1), 1, kMostIterations);
+std::size_t iterations_per_call(std::size_t points, bool on_the_host) {
+  const std::size_t together = on_the_host ? kPointsPerCall : kPointsPerDeviceCall;
+  return std::clamp<std::size_t>(together / std::max<std::size_t>(points, 1), 1, kMostIterations);
 }
 
 ProjectMap make_map(Engine& engine, const SparseMatrix& affinities, Tensor initial, const ProjectOptions& options,

@@ -13,8 +13,8 @@ namespace lexiscope {
 /// map is small enough for it to cost next to nothing.
 bool records_kl(std::size_t iteration, std::size_t points, std::size_t iterations);
 
-/// Iterations of one call to the engine; the stop token is looked at between them.
-std::size_t iterations_per_call(std::size_t points);
+/// Iterations of one call to an engine on the host or to a device; the stop token is looked at between them.
+std::size_t iterations_per_call(std::size_t points, bool on_the_host);
 
 struct ProjectMap {
   Tensor positions{};  ///< [N, dimensions] f32

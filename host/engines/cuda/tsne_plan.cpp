@@ -210,6 +210,20 @@ void CudaTsnePlan::enqueue_iteration() {
   tsne_finish_iteration(state_, wanted_, present(), stream());
 }
 
+// A repulsion's first iteration goes without a graph: what CUDA and cuFFT load when it is first used they load outside
+// of a capture.
+void CudaTsnePlan::run_iterations(std::size_t count) {
+  if (count > 0 && !std::exchange(repulsor_->has_run, true)) {
+    enqueue_iteration();
+    --count;
+  }
+  if (count > 0 && !repulsor_->iteration) {
+    repulsor_->iteration = std::make_unique<Graph>(machine_.device, *machine_.stream, [this] { enqueue_iteration(); });
+    ++captures_;
+  }
+  for (; count > 0; --count) repulsor_->iteration->launch(*machine_.stream);
+}
+
 // Iterations run on the device until they are done, or until the map has outgrown its repulsion: then the rest of them
 // waits for another.
 void CudaTsnePlan::step(const TsneStepArgs& args) {
@@ -221,13 +235,7 @@ void CudaTsnePlan::step(const TsneStepArgs& args) {
   import(args.positions.data, args.update.data, args.gains.data);
   TsneStatus status;
   for (bool first = true;; first = false) {
-    if (repulsor_ && !repulsor_->iteration && args.iterations > 0) {
-      repulsor_->iteration =
-          std::make_unique<Graph>(machine_.device, *machine_.stream, [this] { enqueue_iteration(); });
-      ++captures_;
-    }
-    if (repulsor_)
-      for (std::size_t k = status.iterations; k < args.iterations; ++k) repulsor_->iteration->launch(*machine_.stream);
+    if (repulsor_) run_iterations(args.iterations - status.iterations);
     status = read_status();
     if (first && status.faults) fail_step(args, status.faults);
     if (status.iterations >= args.iterations) break;

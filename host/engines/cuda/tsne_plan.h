@@ -50,6 +50,7 @@ class CudaTsnePlan final : public TsnePlan {
     TsneGrid grid{};
     std::shared_ptr<void> memory{};
     std::unique_ptr<Transforms> transforms{};
+    bool has_run = false;
     std::unique_ptr<Graph> iteration{};  // once a step has needed it
   };
 
@@ -62,6 +63,7 @@ class CudaTsnePlan final : public TsnePlan {
   void import(const float* positions, const float* update, const float* gains);
   void repel();
   void enqueue_iteration();
+  void run_iterations(std::size_t count);
   [[noreturn]] void fail_step(const TsneStepArgs& args, unsigned faults);
   TsneConfig present() const { return repulsor_ ? repulsor_->config : TsneConfig{}; }
   cudaStream_t stream() const noexcept { return machine_.stream->handle(); }
