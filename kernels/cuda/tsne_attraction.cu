@@ -24,7 +24,7 @@ __device__ TsnePoint<kDimensions> attract_row(const TsneState& state, const Tsne
   const TsnePoint<kDimensions> own = position[i];
   const std::int64_t last = affinities.row_offsets[i + 1];
   TsnePoint<kDimensions> sum{};
-#pragma unroll 4
+#pragma unroll(kDimensions == 2 ? 4 : 2)
   for (std::int64_t e = affinities.row_offsets[i] + threadIdx.x % kWarpSize; e < last; e += kWarpSize) {
     const TsneEdge edge = affinities.edges[e];
     const TsnePoint<kDimensions> other = position[edge.column];
