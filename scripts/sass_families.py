@@ -248,7 +248,7 @@ def tsne_section(kernels, shares):
             f"{POINTS_A_CELL} points a cell say. All pairs:\nN^2 / (pairs multiprocessors clock), the tiles' sums "
             "(16 N ceil(N/1024) bytes), and the step. The shares of issue slots and memory, and\nwhat a launch in a graph "
             "takes, are assumed; so is one pass over the grid for each of cuFFT's kernels, two each way. Of the\nstep's "
-            f"reads of neighbours' positions, a sector of 32 bytes each, {MISSED:.0%} miss the first-level cache, as "
+            f"reads of neighbours' positions, a sector of 32 bytes each, {100 * MISSED:.0f} % miss the first-level cache, as "
             "`scripts/attraction_reuse.py`\nhas it for the 30,522 tokens of all-MiniLM-L6-v2 (rows taken by number: 79 %).\n\n")
     rows = []
     for N in TSNE_POINTS:
