@@ -65,7 +65,7 @@ class Layer {
 
  private:
   Tensor allocate_normal(DType dtype, std::size_t heads, std::size_t tokens, std::size_t d, unsigned seed) {
-    const Tensor tensor = engine_->allocate(dtype, {heads, tokens, d});
+    Tensor tensor = engine_->allocate(dtype, {heads, tokens, d});
     std::vector<float> values(heads * tokens * d);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;

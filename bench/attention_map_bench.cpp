@@ -75,7 +75,7 @@ class Head {
 
  private:
   Tensor normal(std::size_t tokens, std::size_t d, unsigned seed) {
-    const Tensor tensor = engine_->allocate(DType::f32, {1, tokens, d});
+    Tensor tensor = engine_->allocate(DType::f32, {1, tokens, d});
     std::vector<float> values(tokens * d);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
