@@ -44,8 +44,6 @@ Element to_element(double value) {
 template <typename Element>
 constexpr cudaDataType kType = CUDA_R_32F;
 template <>
-constexpr cudaDataType kType<double> = CUDA_R_64F;
-template <>
 constexpr cudaDataType kType<__nv_bfloat16> = CUDA_R_16BF;
 template <>
 constexpr cudaDataType kType<__half> = CUDA_R_16F;
