@@ -1,9 +1,12 @@
 // Traces of small checkpoints on every engine beside those of the reference engine: the whole job on memory that may
-// not be the host's.
+// not be the host's. With LEXISCOPE_TRACED_MODEL in the environment, which names a model's folder or .gguf, of that
+// too.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "host/io/run_directory.h"
 #include "lexiscope/trace.h"
@@ -45,8 +48,12 @@ double bound_of(const std::string& name, double largest) {
 class TraceOnEngine : public ::testing::TestWithParam<std::string> {
  protected:
   Traced run(Engine& engine, const std::string& name, const std::vector<TraceText>& texts, TraceOptions options) {
-    const auto model = load_model(engine, data_path("models/" + name));
-    options.out = folder_ / (std::string(engine.name()) + "-" + name);
+    return run(engine, std::filesystem::path(data_path("models/" + name)), texts, options);
+  }
+  Traced run(Engine& engine, const std::filesystem::path& path, const std::vector<TraceText>& texts,
+             TraceOptions options) {
+    const auto model = load_model(engine, path);
+    options.out = folder_ / (std::string(engine.name()) + "-" + path.filename().string());
     options.lens = model->config().has_head;
     return {trace(engine, *model, nullptr, texts, options), options.out};
   }
@@ -72,6 +79,8 @@ class TraceOnEngine : public ::testing::TestWithParam<std::string> {
         if (x[i] != y[i])
           worst = std::max(worst, std::isnan(x[i]) || std::isnan(y[i]) ? INFINITY : std::abs(double{x[i]} - y[i]));
       EXPECT_LE(worst, bound);
+      if (name == "hidden_states")
+        RecordProperty("hidden_states_error_of_largest", fmt::format("{:.1e}", worst / largest_of(b)));
     }
     ASSERT_EQ(got.summary.layers.size(), want.summary.layers.size());
     for (std::size_t layer = 0; layer < want.summary.layers.size(); ++layer) {
@@ -116,6 +125,14 @@ TEST_P(TraceOnEngine, TracesSeveralTextsInBatches) {
     const TraceOptions options{.maps = {.topk = true}, .top_k = 3, .batch_tokens = 14};
     expect_alike(run(*engine_, name, texts, options), run(*reference_, name, texts, options));
   }
+}
+
+TEST_P(TraceOnEngine, TracesARealModel) {
+  const char* const model = std::getenv("LEXISCOPE_TRACED_MODEL");
+  if (!model) GTEST_SKIP() << "LEXISCOPE_TRACED_MODEL names no model";
+  const std::filesystem::path path = model;
+  const Traced got = run(*engine_, path, {text_of(16)}, {}), want = run(*reference_, path, {text_of(16)}, {});
+  expect_alike(got, want);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, TraceOnEngine, ::testing::ValuesIn(engines_under_test()), EngineNames());
