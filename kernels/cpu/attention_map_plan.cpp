@@ -11,7 +11,8 @@ namespace {
 
 // The number of tokens in a cell's side: those with floor(token * cells / tokens) = cell.
 double side(std::size_t cell, std::size_t cells, std::size_t tokens) {
-  return static_cast<double>(((cell + 1) * tokens + cells - 1) / cells - (cell * tokens + cells - 1) / cells);
+  const std::size_t first = (cell * tokens + cells - 1) / cells, last = ((cell + 1) * tokens + cells - 1) / cells;
+  return static_cast<double>(last - first);
 }
 
 void write_cells(const AttentionMapArgs& args, const AttentionMapPlan& plan, std::size_t head, std::size_t row,

@@ -27,7 +27,7 @@ struct Tile {
 };
 
 /// Scores become weights 2^(score * log2_scale - reference), in place.
-HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const float* reference) {
+inline HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const float* reference) {
   const Vector scale = hn::Set(F32(), log2_scale);
   for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
     const Vector references = hn::Load(F32(), reference + lane);
@@ -39,7 +39,7 @@ HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const float
 }
 
 /// received[key] += the key's weights, as many keys at a time as a vector has lanes.
-HWY_NOINLINE void add_received(const Tile& tile, float* received) {
+inline HWY_NOINLINE void add_received(const Tile& tile, float* received) {
   for (std::size_t j = 0; j < tile.keys; j += kLanes) {
     Vector sums[kLanes];
     for (std::size_t r = 0; r < kLanes; ++r) {
@@ -58,7 +58,7 @@ HWY_NOINLINE void add_received(const Tile& tile, float* received) {
 /// diagonals[lane - key] += weight. Keys that are equal modulo the number of lanes shift a vector of queries by whole
 /// vectors against each other: each such family adds up aligned, in its row of the scratch, and the rows are added
 /// shifted at the end, each a lane further.
-HWY_NOINLINE void add_diagonals(const Tile& tile, float* diagonals, float* scratch) {
+inline HWY_NOINLINE void add_diagonals(const Tile& tile, float* diagonals, float* scratch) {
   const std::size_t key_vectors = (tile.keys + kLanes - 1) / kLanes, query_vectors = tile.lanes / kLanes;
   const std::size_t places = key_vectors + query_vectors - 1, row = (places + 2) * kLanes;
   for (std::size_t family = 0; family < kLanes; ++family) {
@@ -112,7 +112,7 @@ inline void fold_into_cell(const CellRow& row, std::size_t cell, const float* su
 }
 
 /// Adds the tile's weights to the cells that it touches.
-HWY_NOINLINE void add_cells(const AttentionMapBlock& block, const Tile& tile) {
+inline HWY_NOINLINE void add_cells(const AttentionMapBlock& block, const Tile& tile) {
   alignas(kAlignment) float sums[kTileQueries], maxima[kTileQueries];
   const std::size_t end = tile.first_key + tile.keys;
   for (std::size_t key = tile.first_key; key < end;) {
@@ -136,8 +136,8 @@ inline void insert(float score, std::int32_t key, std::size_t top, float* scores
 }
 
 /// Puts the tile's scores above each query's threshold, its k-th largest so far, into its list. Few are.
-HWY_NOINLINE void insert_largest(const Tile& tile, std::size_t top, float* threshold,
-                                 const AttentionMapScratch& scratch) {
+inline HWY_NOINLINE void insert_largest(const Tile& tile, std::size_t top, float* threshold,
+                                        const AttentionMapScratch& scratch) {
   const std::size_t row = padded_top(top);
   for (std::size_t j = 0; j < tile.keys; ++j) {
     const float* scores = tile.values + j * kTileQueries;
