@@ -514,7 +514,8 @@ struct Invalid {
 class AttentionArguments : public ::testing::TestWithParam<Invalid> {};
 
 TEST_P(AttentionArguments, NameTheValueThatIsWrong) {
-  std::vector<float> query(4 * 3 * 2), key(2 * 5 * 2), value(2 * 5 * 2), out(4 * 3 * 2);
+  // With room behind the output: what is moved into it to overlap must not reach another array.
+  std::vector<float> query(4 * 3 * 2), key(2 * 5 * 2), value(2 * 5 * 2), out(2 * 4 * 3 * 2);
   const std::size_t queries[] = {4, 3, 2}, keys[] = {2, 5, 2};
   AttentionArgs args{.query = dense_view<const void>(query.data(), DType::f32, queries),
                      .key = dense_view<const void>(key.data(), DType::f32, keys),
