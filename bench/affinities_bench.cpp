@@ -51,9 +51,9 @@ void affinities_cuda(benchmark::State& state) {
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
   const Graph graph(N, k);
-  const Tensor indices = engine->allocate(DType::i32, {N, k}), distances = engine->allocate(DType::f32, {N, k});
-  engine->copy_to_engine(dense_view<const void>(graph.indices.data(), DType::i32, std::array{N, k}), indices);
-  engine->copy_to_engine(dense_view<const void>(graph.distances.data(), DType::f32, std::array{N, k}), distances);
+  const std::array shape{N, k};
+  const Tensor indices = to_engine(*engine, dense_view<const void>(graph.indices.data(), DType::i32, shape)),
+               distances = to_engine(*engine, dense_view<const void>(graph.distances.data(), DType::f32, shape));
   time_calls(state, [&] {
     const SparseMatrix matrix = engine->affinities(
         {.indices = indices.matrix<std::int32_t>(), .distances = distances.matrix<float>(), .perplexity = 30});
@@ -85,8 +85,7 @@ void global_affinities_cuda(benchmark::State& state) {
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
   const auto rows = normal_points(N * d);
-  const Tensor points = engine->allocate(DType::f32, {N, d});
-  engine->copy_to_engine(dense_view<const void>(rows.data(), DType::f32, std::array{N, d}), points);
+  const Tensor points = to_engine(*engine, dense_view<const void>(rows.data(), DType::f32, std::array{N, d}));
   time_calls(state, [&] {
     const SparseMatrix matrix = engine->global_affinities({.points = points.matrix<float>(), .sigma = 1});
     wait(*engine, matrix.values);

@@ -65,7 +65,6 @@ class Layer {
 
  private:
   Tensor allocate_normal(DType dtype, std::size_t heads, std::size_t tokens, std::size_t d, unsigned seed) {
-    Tensor tensor = engine_->allocate(dtype, {heads, tokens, d});
     std::vector<float> values(heads * tokens * d);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
@@ -74,8 +73,7 @@ class Layer {
     if (dtype == DType::bf16)  // their upper halves: rounded towards zero
       for (const float x : values) halves.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16));
     const void* data = dtype == DType::bf16 ? static_cast<const void*>(halves.data()) : values.data();
-    engine_->copy_to_engine(dense_view(data, dtype, std::array{heads, tokens, d}), tensor);
-    return tensor;
+    return to_engine(*engine_, dense_view(data, dtype, std::array{heads, tokens, d}));
   }
 
   std::unique_ptr<Engine> engine_;

@@ -75,14 +75,12 @@ class Head {
 
  private:
   Tensor normal(std::size_t tokens, std::size_t d, unsigned seed) {
-    Tensor tensor = engine_->allocate(DType::f32, {1, tokens, d});
     std::vector<float> values(tokens * d);
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     std::ranges::generate(values, [&] { return normal(random); });
-    engine_->copy_to_engine(dense_view<const void>(values.data(), DType::f32, std::array{std::size_t{1}, tokens, d}),
-                            tensor);
-    return tensor;
+    return to_engine(*engine_,
+                     dense_view<const void>(values.data(), DType::f32, std::array{std::size_t{1}, tokens, d}));
   }
   TensorView cells(std::size_t which) {
     TensorView view = pooled_;

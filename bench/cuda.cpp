@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <string>
+#include <span>
 #include <vector>
 
 #include "lexiscope/error.h"
@@ -39,6 +39,12 @@ std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state, const EngineOp
   }
 }
 
+Tensor to_engine(Engine& engine, ConstTensorView host) {
+  Tensor tensor = engine.allocate(host.dtype, std::span(host.shape.data(), host.rank));
+  engine.copy_to_engine(host, tensor);
+  return tensor;
+}
+
 void on_the_device(benchmark::internal::Benchmark* bench) {
   bench->Iterations(5)->UseRealTime()->Unit(benchmark::kMillisecond);
 }
@@ -52,11 +58,6 @@ void wait(Engine& engine, const Tensor& tensor) {
   const std::array<std::size_t, 1> one{1};
   engine.copy_to_host(dense_view<const void>(tensor.view().data, DType::u8, one),
                       dense_view<void>(&first, DType::u8, one));
-}
-
-void report_rate(benchmark::State& state, const char* name, double per_iteration) {
-  state.counters[std::string(name) + "/s"] =
-      benchmark::Counter(per_iteration * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
 void report_upload(benchmark::State& state, Engine& engine, double bytes_per_iteration) {

@@ -14,6 +14,9 @@ namespace lexiscope::bench {
 /// Null where there is none: the benchmark then says why, and its function is to return.
 std::unique_ptr<Engine> make_cuda_engine(benchmark::State& state, const EngineOptions& options = {});
 
+/// A copy in the engine's memory.
+Tensor to_engine(Engine& engine, ConstTensorView host);
+
 /// Until everything that was enqueued before is done; `tensor` is one of the engine's, not empty.
 void wait(Engine& engine, const Tensor& tensor);
 
@@ -45,9 +48,6 @@ void time_enqueued(benchmark::State& state, Engine& engine, const Tensor& tensor
     state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kCalls);
   }
 }
-
-/// Counter NAME/s of that much an iteration: where the limits of the host say nothing.
-void report_rate(benchmark::State& state, const char* name, double per_iteration);
 
 /// Counters bytes/s, and of_upload: the share of what a copy of 256 MiB to the engine reaches, measured once.
 void report_upload(benchmark::State& state, Engine& engine, double bytes_per_iteration);

@@ -46,17 +46,15 @@ void eigendecomposition_cuda(benchmark::State& state) {
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
   const auto values = positive_matrix(d);
-  const Tensor matrix = engine->allocate(DType::f64, {d, d}), eigenvalues = engine->allocate(DType::f64, {d}),
-               eigenvectors = engine->allocate(DType::f64, {k, d});
-  engine->copy_to_engine(dense_view<const void>(values.data(), DType::f64, std::array{d, d}), matrix);
+  const Tensor matrix = to_engine(*engine, dense_view<const void>(values.data(), DType::f64, std::array{d, d})),
+               eigenvalues = engine->allocate(DType::f64, {d}), eigenvectors = engine->allocate(DType::f64, {k, d});
   time_calls(state, [&] {
     engine->eigendecomposition({.matrix = matrix.matrix<double>(),
                                 .eigenvalues = eigenvalues.vector<double>(),
                                 .eigenvectors = eigenvectors.matrix<double>()});
     wait(*engine, eigenvectors);
   });
-  state.counters["FLOP/s"] =
-      benchmark::Counter(operations(d, k) * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  report_rate(state, "FLOP", operations(d, k));
 }
 
 BENCHMARK(eigendecomposition)

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <map>
+#include <string>
 #include <vector>
 
 extern "C" void openblas_set_num_threads(int);
@@ -81,9 +82,13 @@ void report_flops(benchmark::State& state, double flops_per_iteration, int threa
   state.counters["of_sgemm"] = benchmark::Counter(total / sgemm_flops_per_second(threads), benchmark::Counter::kIsRate);
 }
 
+void report_rate(benchmark::State& state, const char* name, double per_iteration) {
+  state.counters[std::string(name) + "/s"] =
+      benchmark::Counter(per_iteration * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
 void report_pairs(benchmark::State& state, double pairs_per_iteration) {
-  state.counters["pairs/s"] =
-      benchmark::Counter(pairs_per_iteration * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  report_rate(state, "pairs", pairs_per_iteration);
 }
 
 void report_cost_law(benchmark::State& state, double law, double fitted) {

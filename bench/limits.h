@@ -21,6 +21,9 @@ void report_bytes(benchmark::State& state, double bytes_per_iteration);
 /// Counters FLOP/s and share: of sgemm on as many threads (0 for one a core).
 void report_flops(benchmark::State& state, double flops_per_iteration, int threads = 0);
 
+/// Counter NAME/s: what no limit here says anything of.
+void report_rate(benchmark::State& state, const char* name, double per_iteration);
+
 /// Counter pairs/s.
 void report_pairs(benchmark::State& state, double pairs_per_iteration);
 

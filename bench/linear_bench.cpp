@@ -56,8 +56,8 @@ void linear_cuda(benchmark::State& state, DType precision, ProductLibrary produc
   if (!engine) return;
   const std::vector<float> weights = random_values(out * in), inputs = random_values(rows * in);
   const auto packed = engine->pack({weights.data(), out, in, in}, precision);
-  const Tensor x = engine->allocate(DType::f32, {rows, in}), y = engine->allocate(DType::f32, {rows, out});
-  engine->copy_to_engine(dense_view<const void>(inputs.data(), DType::f32, std::array{rows, in}), x);
+  const Tensor x = to_engine(*engine, dense_view<const void>(inputs.data(), DType::f32, std::array{rows, in})),
+               y = engine->allocate(DType::f32, {rows, out});
   time_enqueued(state, *engine, y, [&] {
     engine->linear({.x = x.matrix<float>(),
                     .weight = packed.get(),

@@ -48,9 +48,8 @@ void neighbors_cuda(benchmark::State& state) {
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
   const auto rows = decaying_columns(N, d);
-  const Tensor points = engine->allocate(DType::f32, {N, d}), indices = engine->allocate(DType::i32, {N, k}),
-               distances = engine->allocate(DType::f32, {N, k});
-  engine->copy_to_engine(dense_view<const void>(rows.data(), DType::f32, std::array{N, d}), points);
+  const Tensor points = to_engine(*engine, dense_view<const void>(rows.data(), DType::f32, std::array{N, d})),
+               indices = engine->allocate(DType::i32, {N, k}), distances = engine->allocate(DType::f32, {N, k});
   time_calls(state, [&] {
     engine->neighbors({.points = points.matrix<float>(),
                        .metric = state.range(3) ? Metric::cosine : Metric::euclidean,
@@ -60,8 +59,7 @@ void neighbors_cuda(benchmark::State& state) {
   });
   const double pairs = static_cast<double>(N) * static_cast<double>(N);
   report_pairs(state, pairs);
-  state.counters["FLOP/s"] =
-      benchmark::Counter(2 * pairs * static_cast<double>(d), benchmark::Counter::kIsIterationInvariantRate);
+  report_rate(state, "FLOP", 2 * pairs * static_cast<double>(d));
 }
 
 BENCHMARK(neighbors_cuda)

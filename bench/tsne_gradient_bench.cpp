@@ -70,12 +70,6 @@ struct Work {
   }
 };
 
-Tensor to_engine(Engine& engine, ConstTensorView host) {
-  Tensor tensor = engine.allocate(host.dtype, std::span(host.shape.data(), host.rank));
-  engine.copy_to_engine(host, tensor);
-  return tensor;
-}
-
 // The same on the cuda engine, in its memory.
 struct CudaWork {
   std::unique_ptr<Engine> engine;
@@ -175,8 +169,7 @@ void tsne_iteration_cuda(benchmark::State& state) {
   CudaWork work(std::move(engine), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
                 160, Repulsion::automatic);
   time_calls(state, [&] { work.run_steps(kIterations); });
-  state.counters["iterations/s"] =
-      benchmark::Counter(static_cast<double>(kIterations * state.iterations()), benchmark::Counter::kIsRate);
+  report_rate(state, "iterations", kIterations);
 }
 BENCHMARK(tsne_iteration_cuda)
     ->ArgNames({"N", "dimensions"})

@@ -45,12 +45,6 @@ void tsne_kl(benchmark::State& state) {
 }
 BENCHMARK(tsne_kl)->ArgName("N")->Arg(30522)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-Tensor to_engine(Engine& engine, ConstTensorView host) {
-  Tensor tensor = engine.allocate(host.dtype, std::span(host.shape.data(), host.rank));
-  engine.copy_to_engine(host, tensor);
-  return tensor;
-}
-
 void tsne_kl_cuda(benchmark::State& state) {
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
