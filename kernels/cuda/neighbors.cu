@@ -122,8 +122,10 @@ __global__ void __launch_bounds__(kRankThreads) rank_kernel(RankWork work) {
     if (threadIdx.x % kWarpSize == 0) shared.keys[n] = key;
   }
   const auto room = static_cast<unsigned>(sorted_room(candidates + zeros));
-  for (unsigned n = threadIdx.x; n < room - candidates; n += kRankThreads)
-    shared.keys[candidates + n] = n < zeros ? make_key(1, static_cast<std::size_t>(work.zeros[n])) : kLastKey;
+  // Two loops, since of `n < zeros ? make_key(1, ...) : kLastKey` nvcc 13.0 makes keys whose upper half is kLastKey's.
+  for (unsigned n = threadIdx.x; n < zeros; n += kRankThreads)
+    shared.keys[candidates + n] = make_key(1, static_cast<std::size_t>(work.zeros[n]));
+  for (unsigned n = candidates + zeros + threadIdx.x; n < room; n += kRankThreads) shared.keys[n] = kLastKey;
   sort_keys<kRankThreads>(shared.keys, room);
   work.lists.template write<kRankThreads>(query, shared.keys);
 }
