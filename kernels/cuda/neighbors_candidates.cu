@@ -55,12 +55,12 @@ __device__ float score_noise(const RowTerms& query, const RowTerms& point, unsig
 
 // The distance of y_i and y_j is at most this ...
 __device__ float upper_distance(const RowTerms& query, const RowTerms& point, float score, float noise) {
-  return (sqrtf(2 * fmaxf(query.half_square - score + noise, 0.0f)) + (query.error + point.error)) * kRoundUp;
+  return (sqrt_approx(2 * fmaxf(query.half_square - score + noise, 0.0f)) + (query.error + point.error)) * kRoundUp;
 }
 
 // ... and at least this, where it is positive.
 __device__ float lower_distance(const RowTerms& query, const RowTerms& point, float score, float noise) {
-  return sqrtf(2 * fmaxf(query.half_square - score - noise, 0.0f)) * kRoundDown -
+  return sqrt_approx(2 * fmaxf(query.half_square - score - noise, 0.0f)) * kRoundDown -
          (query.error + point.error) * kRoundUp;
 }
 
@@ -107,16 +107,12 @@ struct List {
   /// lanes of a warp take part.
   __device__ unsigned tighten(unsigned count, unsigned k, RowFilter& filter) const {
     if (count < k) return count;
-    const unsigned lane = threadIdx.x % kWarpSize;
     unsigned keys[kCapacity / kWarpSize];  // upper distances are not negative: their bits order as they do
 #pragma unroll
     for (unsigned n = 0; n < kCapacity / kWarpSize; ++n) {
-      keys[n] = ~0u;
-      if (n * kWarpSize + lane < count) {
-        const Candidate candidate = candidates[n * kWarpSize + lane];
-        const RowTerms point = point_terms[candidate.point];
-        keys[n] = __float_as_uint(upper_distance(query, point, candidate.score, score_noise(query, point, columns)));
-      }
+      const auto [candidate, point, inside] = read(n, count);
+      const float upper = upper_distance(query, point, candidate.score, score_noise(query, point, columns));
+      keys[n] = __float_as_uint(upper) | (inside ? 0u : ~0u);  // no choice of `upper`, which would become a branch
     }
     const float distance = __uint_as_float(kth_smallest(keys, k));
     filter = filter_of(query, distance, columns);
@@ -124,22 +120,39 @@ struct List {
   }
 
  private:
+  static constexpr unsigned kBatch = 8;  // candidates that a lane reads before it looks at one
+
+  struct Listed {
+    Candidate candidate;
+    RowTerms point;
+    bool inside;
+  };
+
+  /// A lane's n-th candidate. Past the end the last is read again: without a branch, many reads are under way at once.
+  __device__ Listed read(unsigned n, unsigned count) const {
+    const unsigned place = n * kWarpSize + threadIdx.x % kWarpSize;
+    const Candidate candidate = candidates[min(place, count - 1)];
+    return {candidate, point_terms[candidate.point], place < count};
+  }
+
   __device__ unsigned drop_beyond(float distance, unsigned count) const {
-    const unsigned lane = threadIdx.x % kWarpSize;
+    const unsigned lanes_before = (1u << threadIdx.x % kWarpSize) - 1;
     unsigned kept = 0;
 #pragma unroll 1
-    for (unsigned first = 0; first < count; first += kWarpSize) {
-      Candidate candidate{};
-      bool stays = false;
-      if (first + lane < count) {
-        candidate = candidates[first + lane];
-        const RowTerms point = point_terms[candidate.point];
-        stays = lower_distance(query, point, candidate.score, score_noise(query, point, columns)) <= distance;
-      }
-      const unsigned staying = __ballot_sync(kWholeWarp, stays);
+    for (unsigned first = 0; first * kWarpSize < count; first += kBatch) {
+      Listed listed[kBatch];
+#pragma unroll
+      for (unsigned n = 0; n < kBatch; ++n) listed[n] = read(first + n, count);
       __syncwarp();  // everybody has read, what is written next lies no further
-      if (stays) candidates[kept + static_cast<unsigned>(__popc(staying & ((1u << lane) - 1)))] = candidate;
-      kept += static_cast<unsigned>(__popc(staying));
+#pragma unroll
+      for (unsigned n = 0; n < kBatch; ++n) {
+        const auto& [candidate, point, inside] = listed[n];
+        const float lower = lower_distance(query, point, candidate.score, score_noise(query, point, columns));
+        const unsigned staying = __ballot_sync(kWholeWarp, inside && lower <= distance);
+        if (staying >> threadIdx.x % kWarpSize & 1)
+          candidates[kept + static_cast<unsigned>(__popc(staying & lanes_before))] = candidate;
+        kept += static_cast<unsigned>(__popc(staying));
+      }
     }
     return kept;
   }
@@ -336,16 +349,47 @@ class CandidatesBlock {
           largest[1] = fmaxf(largest[1], sums.values[i][j][2 * half + 1] += minus_half_squares[j].y);
         }
         if (fmaxf(largest[0], largest[1]) >= threshold) {
+          float scores[4 * kPairs];
 #pragma unroll
-          for (unsigned n = 0; n < 4 * kPairs; ++n)
-            append(row, tile * kTileRows + column_of(n / 2) + n % 2, sums.values[i][n / 2][2 * half + n % 2], threshold,
-                   parity);
+          for (unsigned n = 0; n < 4 * kPairs; ++n) scores[n] = sums.values[i][n / 2][2 * half + n % 2];
+          append_passing(row, tile * kTileRows + column_of(0), scores, threshold, parity);
         }
       }
   }
 
-  __device__ void append(unsigned row, unsigned point, float score, float threshold, unsigned parity) {
-    if (!(score >= threshold) || score == -INFINITY) return;
+  // A loop over those that pass: code of its own for every score would be longer than the instruction cache.
+  template <unsigned kScores>
+  __device__ void append_passing(unsigned row, unsigned first_point, const float (&scores)[kScores], float threshold,
+                                 unsigned parity) {
+    unsigned passing = 0;
+#pragma unroll
+    for (unsigned n = 0; n < kScores; ++n) passing |= static_cast<unsigned>(scores[n] >= threshold) << n;
+#pragma unroll 1
+    for (; passing != 0; passing &= passing - 1) {
+      const unsigned n = lowest_bit(passing);
+      append(row, first_point + n / 2 * 8 + n % 2, pick(scores, n), parity);
+    }
+  }
+
+  static __device__ unsigned lowest_bit(unsigned bits) {
+    return static_cast<unsigned>(__ffs(static_cast<int>(bits))) - 1;
+  }
+
+  // values[n] of values in registers: choices by the bits of n.
+  template <typename Number, unsigned kCount>
+  static __device__ Number pick(const Number (&values)[kCount], unsigned n) {
+    if constexpr (kCount == 1) {
+      return values[0];
+    } else {
+      Number chosen[kCount / 2];
+#pragma unroll
+      for (unsigned j = 0; j < kCount / 2; ++j) chosen[j] = n % 2 == 0 ? values[2 * j] : values[2 * j + 1];
+      return pick(chosen, n / 2);
+    }
+  }
+
+  __device__ void append(unsigned row, unsigned point, float score, unsigned parity) {
+    if (score == -INFINITY) return;
     if (args_.self && point == args_.first_query + query_in_chunk(row)) return;
     const int place = atomicAdd(&shared_.counts[row], 1);
     if (place >= static_cast<int>(kRoom)) atomicOr(&shared_.crowded[parity], 1);
@@ -359,22 +403,37 @@ class CandidatesBlock {
     if (threadIdx.x == 0) shared_.crowded[parity] = 0;  // nobody looks at it before the next barrier
   }
 
-  // Every list of at least so many. A row that stays too long lets nothing pass any more.
+  // Every list of at least so many, one after the other to one warp after the other.
   __device__ void tighten_rows(unsigned least) {
+    constexpr unsigned kWords = kTileRows / kWarpSize;
+    const unsigned lane = threadIdx.x % kWarpSize;
+    unsigned long_rows[kWords];
+#pragma unroll
+    for (unsigned word = 0; word < kWords; ++word) {
+      const unsigned row = word * kWarpSize + lane;
+      const bool is_long = shared_.counts[row] >= static_cast<int>(least) && query_in_chunk(row) < args_.queries;
+      long_rows[word] = __ballot_sync(kWholeWarp, is_long);
+    }
+    __syncthreads();  // everybody has seen the same counts
+    unsigned turn = threadIdx.x / kWarpSize;
 #pragma unroll 1
-    for (unsigned row = threadIdx.x / kWarpSize; row < kTileRows; row += kWarps) {
-      const int count = shared_.counts[row];
-      if (count < static_cast<int>(least) || query_in_chunk(row) >= args_.queries) continue;
-      const List<kCapacity> list{args_.candidates + query_in_chunk(row) * kCapacity, args_.table.points.terms,
-                                 query_terms(row), slices_ * kSliceColumns};
-      RowFilter filter = shared_.filters[row];
-      const unsigned kept = list.tighten(static_cast<unsigned>(count), args_.neighbors, filter);
-      __syncwarp();
-      if (threadIdx.x % kWarpSize == 0) {
-        const bool fits = kept <= kRoom;
-        shared_.counts[row] = fits ? static_cast<int>(kept) : kTooMany;
-        shared_.filters[row] = fits ? filter : RowFilter{INFINITY, 0, 0, 0};
-      }
+    for (unsigned word = 0; word < kWords; ++word)
+#pragma unroll 1
+      for (unsigned rows = pick(long_rows, word); rows != 0; rows &= rows - 1, ++turn)
+        if (turn % kWarps == 0) tighten_row(word * kWarpSize + lowest_bit(rows));
+  }
+
+  // A row that stays too long lets nothing pass any more.
+  __device__ void tighten_row(unsigned row) {
+    const List<kCapacity> list{args_.candidates + query_in_chunk(row) * kCapacity, args_.table.points.terms,
+                               query_terms(row), slices_ * kSliceColumns};
+    RowFilter filter = shared_.filters[row];
+    const unsigned kept = list.tighten(static_cast<unsigned>(shared_.counts[row]), args_.neighbors, filter);
+    __syncwarp();
+    if (threadIdx.x % kWarpSize == 0) {
+      const bool fits = kept <= kRoom;
+      shared_.counts[row] = fits ? static_cast<int>(kept) : kTooMany;
+      shared_.filters[row] = fits ? filter : RowFilter{INFINITY, 0, 0, 0};
     }
   }
 
