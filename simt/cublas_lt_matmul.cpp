@@ -2,7 +2,9 @@
 #include <cublasLt.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <iterator>
 
 #include "simt/cublas_handle.h"
 #include "simt/cublas_lt_descriptors.h"
@@ -13,14 +15,16 @@ using namespace lexiscope::simt;
 namespace {
 
 // Two algorithms, in the order that the heuristic offers them: the first needs a workspace, as fast ones do, so that a
-// caller that hands in too little is found out.
+// caller that hands in too little is found out. Both need the alignments that the caller's preference promised, which a
+// device would rely on unasked.
 constexpr std::uint64_t kAlgorithmMark = 0x6c65786973636f70;
 constexpr std::size_t kWorkspaceBytes = std::size_t{1} << 20;
 
-cublasLtMatmulAlgo_t algorithm(std::size_t workspace_bytes) {
+cublasLtMatmulAlgo_t algorithm(std::size_t workspace_bytes, const MatmulPreference& preference) {
   cublasLtMatmulAlgo_t made{};
-  made.data[0] = kAlgorithmMark;
-  made.data[1] = workspace_bytes;
+  const std::uint64_t values[] = {kAlgorithmMark,         workspace_bytes,        preference.alignment_a,
+                                  preference.alignment_b, preference.alignment_c, preference.alignment_d};
+  std::ranges::copy(values, made.data);
   return made;
 }
 
@@ -136,12 +140,16 @@ double scalar(const void* value, std::int32_t type) {
 }
 
 // No algorithm asks cuBLASLt to choose one that the workspace allows.
-void check_algorithm(const cublasLtMatmulAlgo_t* chosen, const void* workspace, std::size_t workspace_bytes) {
+void check_algorithm(const cublasLtMatmulAlgo_t* chosen, const Data& data, const void* workspace,
+                     std::size_t workspace_bytes) {
   check_workspace(workspace, workspace == nullptr ? 0 : workspace_bytes);
   if (chosen == nullptr) return;
   require(chosen->data[0] == kAlgorithmMark, CUBLAS_STATUS_INVALID_VALUE);
   const std::size_t available = workspace == nullptr ? 0 : workspace_bytes;
   require(chosen->data[1] <= available, CUBLAS_STATUS_INVALID_VALUE);
+  const void* const pointers[] = {data.a, data.b, data.c, data.d};
+  for (std::size_t i = 0; i < std::size(pointers); ++i)
+    require(reinterpret_cast<std::uintptr_t>(pointers[i]) % chosen->data[2 + i] == 0, CUBLAS_STATUS_INVALID_VALUE);
 }
 
 }  // namespace
@@ -159,7 +167,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     product_of(description_at(description), {layout_at(a), layout_at(b), layout_at(c), layout_at(d)}, {});
     for (const std::size_t workspace : {kWorkspaceBytes, std::size_t{0}}) {
       if (*returned == requested || workspace > preference_at(preference).max_workspace_bytes) continue;
-      results[(*returned)++] = {.algo = algorithm(workspace),
+      results[(*returned)++] = {.algo = algorithm(workspace, preference_at(preference)),
                                 .workspaceSize = workspace,
                                 .state = CUBLAS_STATUS_SUCCESS,
                                 .wavesCount = 1,
@@ -178,12 +186,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     check_handle(handle);
     const MatmulDescription& described = description_at(description);
     const Layouts layouts{layout_at(layout_a), layout_at(layout_b), layout_at(layout_c), layout_at(layout_d)};
-    Product product = product_of(described, layouts, {a, b, c, d});
+    const Data data{a, b, c, d};
+    Product product = product_of(described, layouts, data);
     product.alpha = scalar(alpha, described.scale);
     product.beta = scalar(beta, described.scale);
     require(a != nullptr && b != nullptr && d != nullptr, CUBLAS_STATUS_INVALID_VALUE);
     require(c != nullptr || product.beta == 0, CUBLAS_STATUS_INVALID_VALUE);
-    check_algorithm(chosen, workspace, workspace_bytes);
+    check_algorithm(chosen, data, workspace, workspace_bytes);
     enqueue_product(product, stream);
   });
 }

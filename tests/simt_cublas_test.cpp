@@ -609,6 +609,28 @@ TEST_F(SimtCublasTest, OffersAlgorithmsThatTheWorkspaceAllows) {
   EXPECT_EQ(status(cublasLtMatmulAlgo_t{}, workspace, bytes), CUBLAS_STATUS_INVALID_VALUE);     // from nowhere
 }
 
+// As a device would fault, or worse, where a matrix lies less well than the caller said.
+TEST_F(SimtCublasTest, HoldsTheCallerToTheAlignmentOfItsPreference) {
+  Matmul<float, float> matmul(4, 5, 6);
+  const auto status = [&](float* d) {
+    const auto algorithm = algorithms(lt_, matmul, 0).front().algo;
+    return cublasLtMatmul(lt_, matmul.description, &matmul.alpha, matmul.a.device, matmul.layouts[0], matmul.b.device,
+                          matmul.layouts[1], &matmul.beta, matmul.c.device, matmul.layouts[2], d, matmul.layouts[3],
+                          &algorithm, nullptr, 0, stream_);
+  };
+  float* moved = nullptr;
+  ASSERT_EQ(cudaMalloc(&moved, 256), cudaSuccess);
+  EXPECT_EQ(status(moved), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(status(moved + 4), CUBLAS_STATUS_INVALID_VALUE);
+  for (const std::uint32_t alignment : {16u, 4u}) {
+    ASSERT_EQ(cublasLtMatmulPreferenceSetAttribute(matmul.preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                                                   &alignment, sizeof alignment),
+              CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(status(moved + 4), CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(status(moved + 1), alignment == 4 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE);
+  }
+}
+
 TEST_F(SimtCublasTest, RefusesWhatCublasLtRefuses) {
   Matmul<float, float> matmul(4, 5, 6);
   const auto status = [&] { return matmul.run(lt_, stream_); };
