@@ -4,6 +4,7 @@
 
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/cublas_lt_product.h"
@@ -13,6 +14,7 @@
 #include "simt/runtime.h"
 #include "tests/support/device_array.h"
 #include "tests/support/device_weights.h"
+#include "tests/support/emulated_device.h"
 #include "tests/support/product_bounds.h"
 
 namespace lexiscope::testing {
@@ -82,6 +84,69 @@ TEST_P(CudaCublasLt, GivesTheLinearLayersBitsWhateverFollowsIt) {
       }
 }
 
+// cuBLASLt may count on an alignment only where there is one.
+TEST_P(CudaCublasLt, TakesRowsThatBeginAnywhere) {
+  const DeviceWeights weight = weights(kOut, kIn, 4);
+  const DeviceArray<float> bias{quarters(kOut + 2, 5)}, x{quarters(kRows * kStride + 2, 6)};
+  for (const std::size_t offset : {1, 2}) {
+    const auto run = [&](cuda::CublasLtProduct* library) {
+      const DeviceArray<float> y{quarters(kRows * kStride + 2, 7)};
+      const MatrixView<float> rows{y.data() + offset, kRows, kOut, kStride};
+      const LinearArgs args{.x = {x.data() + offset, kRows, kIn, kStride},
+                            .bias = {bias.data() + offset, kOut},
+                            .residual = rows,
+                            .y = rows};
+      const cuda::ProductConfig config{.library = library};
+      const DeviceArray<float> workspace(cuda::linear_workspace(args, weight.view(), config) / 4 + 1);
+      cuda::linear(args, weight.view(), config, workspace.data(), nullptr);
+      EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
+      return y.values();
+    };
+    EXPECT_EQ(run(&library_.product), run(nullptr)) << offset;
+  }
+}
+
+// Whatever the shapes were before, with one bias and then another.
+TEST_P(CudaCublasLt, AsksForAnAlgorithmOnceAShapeAndKeepsSoMany) {
+  constexpr std::size_t kMost = cuda::CublasLtProduct::kMostKept, kRowsOfAll = kMost + 1;
+  const DeviceWeights weight = weights(kOut, kIn, 4);
+  const DeviceArray<float> x{quarters(kRowsOfAll * kIn, 5)}, other_bias{quarters(kOut, 6)}, y(kRowsOfAll * kOut);
+  const auto run = [&](std::size_t rows, const DeviceArray<float>& bias, cuda::CublasLtProduct* library) {
+    const LinearArgs args{
+        .x = {x.data(), rows, kIn, kIn}, .bias = {bias.data(), kOut}, .y = {y.data(), rows, kOut, kOut}};
+    const cuda::ProductConfig config{.library = library};
+    const DeviceArray<float> workspace(cuda::linear_workspace(args, weight.view(), config) / 4 + 1);
+    cuda::linear(args, weight.view(), config, workspace.data(), nullptr);
+    EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess) << simt::last_fault();
+    auto values = y.values();
+    values.resize(rows * kOut);
+    return values;
+  };
+  const auto asks = [&](std::size_t rows) {
+    simt::fail_call("cublasLtMatmulAlgoGetHeuristic", 1, CUBLAS_STATUS_INTERNAL_ERROR);
+    const bool failed = failure_of([&] { run(rows, bias_, &library_.product); }).has_value();
+    simt::clear_failures();
+    return failed;
+  };
+  EXPECT_TRUE(asks(1));
+  EXPECT_TRUE(asks(1));  // nothing was kept of what failed
+  EXPECT_EQ(simt::counters().blas_descriptors, 0u);
+  for (std::size_t rows = 1; rows <= kMost; ++rows) run(rows, bias_, &library_.product);
+  for (std::size_t rows = 1; rows <= kMost; ++rows) EXPECT_FALSE(asks(rows)) << rows;
+  const std::size_t held = simt::counters().blas_descriptors;
+  EXPECT_EQ(held, 5 * kMost);  // a product and four layouts
+  EXPECT_EQ(run(7, other_bias, &library_.product), run(7, other_bias, nullptr));
+  EXPECT_EQ(run(7, bias_, &library_.product), run(7, bias_, nullptr));
+
+  run(kRowsOfAll, bias_, &library_.product);  // in the first one's place
+  EXPECT_EQ(simt::counters().blas_descriptors, held);
+  EXPECT_FALSE(asks(kRowsOfAll));
+  EXPECT_FALSE(asks(2));
+  EXPECT_TRUE(asks(1));
+  EXPECT_EQ(run(1, bias_, &library_.product), run(1, bias_, nullptr));
+  EXPECT_TRUE(asks(2));  // the next to go
+}
+
 // Hidden units have the same bits, but the sums of down are in another order: |h| < 22 without a gate and 22^2 with
 // one.
 TEST_P(CudaCublasLt, IsThePerceptronWithAGateAndWithout) {
@@ -126,11 +191,26 @@ TEST(CudaCublasLtErrors, NameTheCallAndTheStatus) {
     }
     return "no error";
   };
-  EXPECT_EQ(message("cublasLtMatmul", CUBLAS_STATUS_EXECUTION_FAILED),
-            "cublasLtMatmul failed: CUBLAS_STATUS_EXECUTION_FAILED");
   EXPECT_EQ(message("cublasLtMatrixLayoutCreate", CUBLAS_STATUS_ALLOC_FAILED),
             "cublasLtMatrixLayoutCreate failed: CUBLAS_STATUS_ALLOC_FAILED");
   EXPECT_EQ(simt::counters().blas_descriptors, 0u);  // nothing leaks on the way out
+  EXPECT_EQ(message("cublasLtMatmul", CUBLAS_STATUS_EXECUTION_FAILED),
+            "cublasLtMatmul failed: CUBLAS_STATUS_EXECUTION_FAILED");
+  EXPECT_EQ(message("cublasLtMatmul", CUBLAS_STATUS_SUCCESS), "no error");
+}
+
+TEST(CudaCublasLtErrors, LeaveNothingBehind) {
+  const auto before = simt::counters();
+  {
+    Library library;
+    const DeviceArray<float> x(quarters(8, 1)), y(std::vector<float>(8));
+    const DeviceWeights weight(4, 4, DType::f32, quarters(16, 2));
+    const LinearArgs args{.x = {x.data(), 2, 4, 4}, .y = {y.data(), 2, 4, 4}};
+    cuda::linear(args, weight.view(), {.library = &library.product}, nullptr, nullptr);
+    EXPECT_GT(simt::counters().blas_descriptors, before.blas_descriptors);
+  }
+  EXPECT_EQ(simt::counters().blas_descriptors, before.blas_descriptors);
+  EXPECT_EQ(simt::counters().blas_handles, before.blas_handles);
 }
 
 }  // namespace
