@@ -44,6 +44,7 @@ std::vector<Candidate> make_candidates(const CommonOptions& options) {
   if (options.device == "auto") {
     names = available_engines();
     std::erase(names, "reference");
+    if (options.products == "cublaslt") names.resize(1);  // the cuda engine's alone, and it stands first
   }
   std::vector<Candidate> found;
   for (const std::string& name : names) {
