@@ -1,5 +1,5 @@
 // The linear layers of a small encoder beside OpenBLAS sgemm's rate, on all threads and on one; on the cuda engine
-// large products by the project's kernels and by cuBLASLt.
+// products by what it chooses, by the project's kernels and by cuBLASLt, on either side of that choice's borders.
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -69,14 +69,18 @@ void linear_cuda(benchmark::State& state, DType precision, ProductLibrary produc
 
 void cuda_shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"T", "in", "out", "activation"})->Apply(enqueued_on_the_device);
-  for (const int rows : {512, 4096}) {
+  for (const int rows : {128, 512, 4096}) {
     bench->Args({rows, 384, 1536, int(Activation::gelu_erf)});
+    bench->Args({rows, 768, 3072, int(Activation::gelu_erf)});
+    bench->Args({rows, 768, 768, int(Activation::none)});
     bench->Args({rows, 4096, 4096, int(Activation::none)});
   }
 }
 
-BENCHMARK_CAPTURE(linear_cuda, f32, DType::f32, ProductLibrary::own)->Apply(cuda_shapes);
-BENCHMARK_CAPTURE(linear_cuda, bf16, DType::bf16, ProductLibrary::own)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, f32, DType::f32, ProductLibrary::automatic)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, bf16, DType::bf16, ProductLibrary::automatic)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, f32_own, DType::f32, ProductLibrary::own)->Apply(cuda_shapes);
+BENCHMARK_CAPTURE(linear_cuda, bf16_own, DType::bf16, ProductLibrary::own)->Apply(cuda_shapes);
 BENCHMARK_CAPTURE(linear_cuda, f32_cublas_lt, DType::f32, ProductLibrary::cublas_lt)->Apply(cuda_shapes);
 BENCHMARK_CAPTURE(linear_cuda, bf16_cublas_lt, DType::bf16, ProductLibrary::cublas_lt)->Apply(cuda_shapes);
 

@@ -61,7 +61,7 @@ MEASURE_FIRST = """## What to measure first
 | T = 128 to 512 with 12 heads: 64 rows a block against 128 | the same | 64 rows ahead while blocks are fewer than two a multiprocessor | move the threshold in choose_attention_config |
 | attention with statistics against without | the same | 1 to 10 points | |
 | LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter=layer_norm_cuda`; drift and conversion likewise under `ncu` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
-| products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear_cuda` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | cuBLASLt's epilogue is selectable |
+| products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear_cuda` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | move the borders of library_is_faster in kernels/cuda/product_config.h |
 | a t-SNE iteration at 60,000, 250,000 and 1,000,000 points, and its kernels | `lexiscope-bench --benchmark_filter=tsne_iteration_cuda`, and under `ncu` | the modelled times above | the attraction's reads hit the second-level cache less often than assumed, or launches in a graph take longer |
 | exact repulsion | `lexiscope-bench --benchmark_filter=tsne_exact_cuda` | the modelled pairs a clock and multiprocessor | MUFU or issue slots: the table of every kernel |
 | neighbours, and candidates a row | `lexiscope-bench --benchmark_filter=neighbors_cuda`, and under `ncu` | the modelled times above | more candidates a row than 2 k, or more rows that overflow |

@@ -147,6 +147,44 @@ TEST_P(CudaCublasLt, AsksForAnAlgorithmOnceAShapeAndKeepsSoMany) {
   EXPECT_TRUE(asks(2));  // the next to go
 }
 
+// Which of them are is for the tests of that choice; here, that each product is asked for by its own shape.
+TEST(CudaCublasLtChoice, IsMadeForEachProductAndNeedsRowsOnPieces) {
+  cudaDeviceProp device{};
+  device.multiProcessorCount = 132;
+  alignas(16) float memory[4] = {};
+  const auto weights = [](std::size_t rows, std::size_t columns) {
+    return PackedWeights{.dtype = DType::bf16, .rows = rows, .columns = columns, .stride = columns};
+  };
+  const auto rows = [&](float* data, std::size_t columns) { return MatrixView<float>{data, 4096, columns, columns}; };
+  const auto linear = [&](std::size_t in, std::size_t out, float* y, const float* bias) {
+    const LinearArgs args{.x = rows(memory, in), .bias = {bias, out}, .y = rows(y, out)};
+    return cuda::choose_linear_config(args, weights(out, in), device).library_is_faster;
+  };
+  EXPECT_TRUE(linear(1024, 4096, memory, memory));
+  EXPECT_TRUE(linear(1024, 4096, memory, nullptr));
+  EXPECT_FALSE(linear(128, 4096, memory, memory));
+  EXPECT_FALSE(linear(1024, 4096, memory + 1, memory));
+  EXPECT_FALSE(linear(1024, 4096, memory, memory + 1));
+  EXPECT_FALSE(linear(1024, 4097, memory, memory));
+
+  const auto perceptron = [&](std::size_t in, std::size_t units, std::size_t out, bool gated, float* y) {
+    cuda::Perceptron work{};
+    work.x = rows(memory, in);
+    work.up = weights(units, in);
+    work.down = weights(out, units);
+    if (gated) work.gate = work.up, work.gate.data = memory;
+    work.y = rows(y, out);
+    const auto config = cuda::choose_perceptron_config(work, device);
+    return std::pair(config.up.library_is_faster, config.down.library_is_faster);
+  };
+  EXPECT_EQ(perceptron(1024, 4096, 1024, false, memory), std::pair(true, true));
+  EXPECT_EQ(perceptron(1024, 4096, 1024, false, memory + 1), std::pair(true, false));
+  EXPECT_EQ(perceptron(128, 4096, 128, false, memory), std::pair(false, true));
+  EXPECT_EQ(perceptron(4096, 128, 4096, false, memory), std::pair(true, false));
+  EXPECT_EQ(perceptron(1024, 128, 1024, false, memory), std::pair(false, false));
+  EXPECT_EQ(perceptron(1024, 128, 1024, true, memory), std::pair(true, false));  // 2^29 products twice
+}
+
 // Hidden units have the same bits, but the sums of down are in another order: |h| < 22 without a gate and 22^2 with
 // one.
 TEST_P(CudaCublasLt, IsThePerceptronWithAGateAndWithout) {

@@ -234,11 +234,35 @@ TEST_F(CudaEngineTest, MultipliesByCublasLtWhereAsked) {
     return on_host(*engine, y.matrix<float>());
   };
   EXPECT_EQ(product(ProductLibrary::cublas_lt), product(ProductLibrary::own));
-  EXPECT_THAT(make_emulated_engine(ProductLibrary::cublas_lt)->description(), HasSubstr("products by cuBLASLt"));
+}
+
+TEST_F(CudaEngineTest, SaysWhatComputesItsProducts) {
+  using enum ProductLibrary;
+  for (const auto& [products, text] : {std::pair{automatic, ", large products by cuBLASLt"},
+                                       {own, ", products by own kernels"},
+                                       {cublas_lt, ", products by cuBLASLt"}})
+    EXPECT_THAT(make_emulated_engine(products)->description(), ::testing::EndsWith(text));
+}
+
+// A product of ones: in every place the length of the contraction.
+std::vector<float> product_of_ones(Engine& engine, std::size_t rows, std::size_t in, std::size_t out) {
+  const std::vector<float> weight(out * in, 1.0f);
+  const auto packed = engine.pack({weight.data(), out, in, in});
+  const Tensor x = on_engine(engine, std::vector<float>(rows * in, 1.0f)), y = engine.allocate(DType::f32, {rows, out});
+  engine.linear({.x = {x.vector<float>().data, rows, in, in}, .weight = packed.get(), .y = y.matrix<float>()});
+  return on_host(engine, y.matrix<float>());
+}
+
+TEST_F(CudaEngineTest, MultipliesByCublasLtOnlyWhatIsLargeIfLeftToItself) {
+  const auto engine = make_emulated_engine();
+  EXPECT_THAT(product_of_ones(*engine, 3, 512, 8), Each(512));
+  EXPECT_EQ(simt::counters().blas_handles, 0u);
+  EXPECT_THAT(product_of_ones(*engine, 1024, 1024, 1024), Each(1024));
+  EXPECT_EQ(simt::counters().blas_handles, 1u);
 }
 
 /// A bit of everything that an engine does, and what it computed.
-std::vector<float> work(ProductLibrary products = ProductLibrary::own) {
+std::vector<float> work(ProductLibrary products = ProductLibrary::automatic) {
   const auto engine = make_emulated_engine(products);
   const std::vector<float> weight = random_normal(24 * 16, 1);
   const Tensor x = on_engine(*engine, random_normal(5 * 16, 2)), gain = on_engine(*engine, random_normal(16, 3));
@@ -272,7 +296,9 @@ void expect_every_failure_to_be_told(ProductLibrary products) {
   EXPECT_GT(told, calls / 2);
 }
 
-TEST_F(CudaEngineTest, TellsAFailureOfAnyCallAndLeaksNothing) { expect_every_failure_to_be_told(ProductLibrary::own); }
+TEST_F(CudaEngineTest, TellsAFailureOfAnyCallAndLeaksNothing) {
+  expect_every_failure_to_be_told(ProductLibrary::automatic);
+}
 
 TEST_F(CudaEngineTest, TellsAFailureOfAnyCallOfTheProductLibraryToo) {
   expect_every_failure_to_be_told(ProductLibrary::cublas_lt);

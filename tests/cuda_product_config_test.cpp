@@ -19,7 +19,7 @@ cudaDeviceProp device_of(int multiprocessors) {
 }
 
 TileKind tile(std::size_t rows, std::size_t columns, DType dtype, int multiprocessors = 108, bool gated = false) {
-  return choose_product_config({.rows = rows, .columns = columns, .dtype = dtype, .gated = gated},
+  return choose_product_config({.rows = rows, .columns = columns, .depth = 64, .dtype = dtype, .gated = gated},
                                device_of(multiprocessors))
       .tile;
 }
@@ -47,6 +47,38 @@ TEST(CudaProductConfig, CountsBothSumsOfAGatedUnit) {
   for (const std::size_t rows : {1, 64, 512, 2048})
     for (const std::size_t units : {64, 384, 1536, 8192})
       EXPECT_EQ(tile(rows, units, DType::bf16, 108, true), tile(rows, 2 * units, DType::bf16));
+}
+
+bool by_library(std::size_t rows, std::size_t depth, std::size_t columns, DType dtype, bool gated = false) {
+  return choose_product_config({.rows = rows, .columns = columns, .depth = depth, .dtype = dtype, .gated = gated},
+                               device_of(132))
+      .library_is_faster;
+}
+
+// The shapes of linear_cuda whose times on H200 are farther apart than a tenth.
+TEST(CudaProductConfig, LeavesLargeProductsToTheLibrary) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    EXPECT_TRUE(by_library(512, 4096, 4096, dtype));
+    EXPECT_TRUE(by_library(4096, 4096, 4096, dtype));
+  }
+  EXPECT_FALSE(by_library(512, 384, 1536, DType::bf16));
+}
+
+TEST(CudaProductConfig, KeepsProductsThatAreSmallInAnyWay) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    EXPECT_TRUE(by_library(256, 4096, 4096, dtype));
+    EXPECT_FALSE(by_library(255, 4096, 4096, dtype));  // few rows
+    const std::size_t depth = dtype == DType::bf16 ? 384 : 512;
+    EXPECT_TRUE(by_library(16'384, depth, 4096, dtype));
+    EXPECT_FALSE(by_library(16'384, depth - 1, 4096, dtype));  // a shallow contraction
+    EXPECT_TRUE(by_library(1024, 1024, 1024, dtype));
+    EXPECT_FALSE(by_library(1024, 1024, 1023, dtype));  // few products
+    EXPECT_FALSE(by_library(0, 0, 0, dtype));
+  }
+  // Two sums a unit. Counts of products beyond 64 bits do not wrap around.
+  EXPECT_TRUE(by_library(1024, 1024, 512, DType::bf16, true));
+  EXPECT_FALSE(by_library(1024, 1024, 511, DType::bf16, true));
+  EXPECT_TRUE(by_library(std::size_t{1} << 30, std::size_t{1} << 17, std::size_t{1} << 17, DType::bf16));
 }
 
 TEST(CudaRowConfig, HoldsARowInAWarpThenInABlockThenNowhere) {

@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, GeluMlp,
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, GeluMlp,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 65),
+                         ::testing::Combine(::testing::ValuesIn(emulated_product_engines()), ::testing::Values(1, 65),
                                             ::testing::Values(1, 48), ::testing::Values(1, 63, 130)),
                          EngineNames());
 

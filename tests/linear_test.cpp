@@ -116,8 +116,9 @@ INSTANTIATE_TEST_SUITE_P(ManyRows, Linear,
                                             ::testing::Values(127, 769), ::testing::Values(97)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Linear,
-                         ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 7, 65),
-                                            ::testing::Values(1, 31, 130), ::testing::Values(2, 63, 129)),
+                         ::testing::Combine(::testing::ValuesIn(emulated_product_engines()),
+                                            ::testing::Values(1, 7, 65), ::testing::Values(1, 31, 130),
+                                            ::testing::Values(2, 63, 129)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedManyRows, Linear,
                          ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(140),

@@ -40,16 +40,20 @@ void add_common_options(CLI::App& parser, CommonOptions& options) {
 
 void add_products_option(CLI::App& parser, CommonOptions& options) {
   parser
-      .add_option("--products", options.products,
-                  "on the cuda engine, products with weights by its own kernels or by cuBLASLt: own or cublaslt")
-      ->check(CLI::IsMember({"own", "cublaslt"}))
+      .add_option(
+          "--products", options.products,
+          "on the cuda engine, products with weights by its own kernels (own), by cuBLASLt (cublaslt), or large "
+          "ones by cuBLASLt (auto)")
+      ->check(CLI::IsMember({"auto", "own", "cublaslt"}))
       ->capture_default_str()
       ->group("Computation");
 }
 
 EngineOptions engine_options(const CommonOptions& options) {
-  return {.threads = options.threads,
-          .products = options.products == "own" ? ProductLibrary::own : ProductLibrary::cublas_lt};
+  const auto products = options.products == "own"        ? ProductLibrary::own
+                        : options.products == "cublaslt" ? ProductLibrary::cublas_lt
+                                                         : ProductLibrary::automatic;
+  return {.threads = options.threads, .products = products};
 }
 
 std::unique_ptr<Engine> make_engine(const CommonOptions& options) {

@@ -18,7 +18,7 @@ struct CommonOptions {
   int threads = 0;
   std::uint64_t seed = 0;
   bool json = false, quiet = false, overwrite = false;
-  std::string products = "own";
+  std::string products = "auto";
 };
 
 /// One command: its parser, and what runs after parsing and returns the exit status.

@@ -31,7 +31,7 @@ std::vector<std::string> available_engines() {
 
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options) {
   require(options.threads >= 0, "threads is {}, needs to be 0 (all cores) or more", options.threads);
-  if (options.products != ProductLibrary::own && (name == "cpu" || name == "reference"))
+  if (options.products == ProductLibrary::cublas_lt && (name == "cpu" || name == "reference"))
     fail(ErrorCode::kInvalidArgument, "products by cuBLASLt need the cuda engine; this is {}", name);
   if (name == "cpu") {
     apply_simd_environment();

@@ -114,20 +114,21 @@ class Engine {
 
 /// What multiplies the matrices of linear layers and perceptrons on the cuda engine.
 enum class ProductLibrary : std::uint8_t {
-  own,       ///< the project's kernels
-  cublas_lt  ///< cuBLASLt, with bias and residual in its epilogue; activations are the project's kernels still
+  automatic,  ///< cuBLASLt for large products, the project's kernels for others: the shape alone decides
+  own,        ///< the project's kernels
+  cublas_lt   ///< cuBLASLt, with bias and residual in its epilogue; activations are the project's kernels still
 };
 
 struct EngineOptions {
   int threads = 0;  ///< 0: one for each core this process may use
-  ProductLibrary products = ProductLibrary::own;
+  ProductLibrary products = ProductLibrary::automatic;
 };
 
 /// The names that make_engine takes on this machine, the fastest first.
 std::vector<std::string> available_engines();
 
 /// "cuda", "cpu" or "reference". Throws Error{kInvalidArgument} for another name (saying which are available), negative
-/// threads, or products by a library on an engine other than "cuda", and Error{kDevice} where "cuda" is not available
+/// threads, or products by cuBLASLt on an engine other than "cuda", and Error{kDevice} where "cuda" is not available
 /// here: no plug-in, no driver or one that is too old, no device, or no code for its architecture.
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options = {});
 

@@ -16,7 +16,9 @@ std::size_t x_bytes(const LinearArgs& args, const PackedWeights& weight) {
 }  // namespace
 
 ProductConfig choose_linear_config(const LinearArgs& args, const PackedWeights& weight, const cudaDeviceProp& device) {
-  return choose_product_config({.rows = args.x.rows, .columns = weight.rows, .dtype = weight.dtype}, device);
+  return choose_linear_product_config(
+      {.rows = args.x.rows, .columns = weight.rows, .depth = weight.columns, .dtype = weight.dtype}, tail_of(args),
+      device);
 }
 
 std::size_t linear_workspace(const LinearArgs& args, const PackedWeights& weight, const ProductConfig& config) {

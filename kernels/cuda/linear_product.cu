@@ -64,6 +64,13 @@ void library_product(const char* name, const PieceMatrix& x, const PackedWeights
 
 }  // namespace
 
+ProductConfig choose_linear_product_config(const ProductShape& shape, const LinearTail& tail,
+                                           const cudaDeviceProp& device) {
+  ProductConfig config = choose_product_config(shape, device);
+  config.library_is_faster = config.library_is_faster && finish_of(tail).wide;
+  return config;
+}
+
 std::size_t linear_product_workspace(const LinearTail& tail, const ProductConfig& config) {
   const bool apart = config.library && tail.activation != Activation::none && !tail.residual.empty();
   return apart ? tail.y.rows * tail.y.columns * sizeof(float) : 0;

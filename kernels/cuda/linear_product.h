@@ -18,6 +18,10 @@ struct LinearTail {
   MatrixView<float> y;
 };
 
+/// A library is not counted on to be faster where bias, or rows of residual or y, do not begin on 16 bytes.
+ProductConfig choose_linear_product_config(const ProductShape& shape, const LinearTail& tail,
+                                           const cudaDeviceProp& device);
+
 /// Bytes of linear_product()'s workspace: 0 but for a library's sums that cannot wait in y for their activation.
 std::size_t linear_product_workspace(const LinearTail& tail, const ProductConfig& config);
 

@@ -75,6 +75,10 @@ void library_hidden_product(const Perceptron& args, const PieceMatrix& x, Hidden
   finish_sums<kGated ? 2 : 1>("perceptron, hidden units", up, finish.hidden.columns, finish, stream);
 }
 
+LinearTail down_tail(const Perceptron& args) {
+  return {.bias = args.down_bias, .activation = Activation::none, .residual = args.residual, .y = args.y};
+}
+
 // The workspace's parts, each of whole pieces of 16 bytes.
 struct Workspace {
   std::size_t hidden, sums, x;  // bytes
@@ -102,9 +106,8 @@ void perceptron_in(const Perceptron& args, const PerceptronConfig& config, std::
     library_hidden_product(args, x, finish, *config.up.library, sums, stream);
   else
     hidden_product(args, x, finish, config.up, stream);
-  linear_product("perceptron, down", {hidden, args.x.rows, args.down.stride}, args.down,
-                 {.bias = args.down_bias, .activation = Activation::none, .residual = args.residual, .y = args.y},
-                 config.down, nullptr, stream);
+  linear_product("perceptron, down", {hidden, args.x.rows, args.down.stride}, args.down, down_tail(args), config.down,
+                 nullptr, stream);
 }
 
 template <typename Element>
@@ -116,11 +119,14 @@ void perceptron_of(const Perceptron& args, const PerceptronConfig& config, void*
 }  // namespace
 
 PerceptronConfig choose_perceptron_config(const Perceptron& args, const cudaDeviceProp& device) {
-  const bool gated = args.gate.data != nullptr;
-  const DType dtype = args.up.dtype;
-  return {.up = choose_product_config({.rows = args.x.rows, .columns = args.up.rows, .dtype = dtype, .gated = gated},
-                                      device),
-          .down = choose_product_config({.rows = args.x.rows, .columns = args.down.rows, .dtype = dtype}, device)};
+  const auto shape = [&](const PackedWeights& weight) {
+    return ProductShape{
+        .rows = args.x.rows, .columns = weight.rows, .depth = weight.columns, .dtype = weight.dtype, .gated = false};
+  };
+  ProductShape up = shape(args.up);
+  up.gated = args.gate.data != nullptr;
+  return {.up = choose_product_config(up, device),
+          .down = choose_linear_product_config(shape(args.down), down_tail(args), device)};
 }
 
 std::size_t perceptron_workspace(const Perceptron& args, const PerceptronConfig& config) {

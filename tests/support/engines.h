@@ -20,7 +20,7 @@
 
 namespace lexiscope::testing {
 
-inline constexpr std::string_view kEmulated = "cuda_emulated";
+inline constexpr std::string_view kEmulated = "cuda_emulated", kEmulatedLibrary = "cuda_emulated_cublas_lt";
 
 /// The emulated engine, where this build has it; otherwise none.
 inline std::vector<std::string> emulated_engines() {
@@ -29,6 +29,14 @@ inline std::vector<std::string> emulated_engines() {
 #else
   return {};
 #endif
+}
+
+/// The same once more with every product by cuBLASLt, for what multiplies weights: by itself the engine keeps to its
+/// own kernels where products are as small as tests have them.
+inline std::vector<std::string> emulated_product_engines() {
+  auto names = emulated_engines();
+  if (!names.empty()) names.emplace_back(kEmulatedLibrary);
+  return names;
 }
 
 /// Names for make_test_engine: "cpu_avx512", "cpu_avx2", "cpu_scalar", ..., "cuda" (letters, digits and _ only, so that
@@ -79,6 +87,7 @@ inline std::vector<std::string> cpu_engines() {
 inline std::unique_ptr<Engine> make_bare_test_engine(const std::string& name, int threads = 0) {
 #ifdef LEXISCOPE_EMULATED
   if (name == kEmulated) return make_emulated_engine();
+  if (name == kEmulatedLibrary) return make_emulated_engine(ProductLibrary::cublas_lt);
 #endif
   const bool cpu = name.starts_with("cpu_");
   std::string target = cpu ? name.substr(4) : simd_targets().front();

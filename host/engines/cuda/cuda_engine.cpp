@@ -38,6 +38,18 @@ std::string library_versions() {
                      version_text(transforms, 1000), version_text(solver, 1000));
 }
 
+std::string_view products_text(ProductLibrary products) {
+  switch (products) {
+    case ProductLibrary::automatic:
+      return ", large products by cuBLASLt";
+    case ProductLibrary::own:
+      return ", products by own kernels";
+    case ProductLibrary::cublas_lt:
+      return ", products by cuBLASLt";
+  }
+  return "";
+}
+
 }  // namespace
 
 CudaEngine::CudaEngine(const CudaEngineOptions& options)
@@ -52,7 +64,7 @@ std::string CudaEngine::description() const {
   const cudaDeviceProp& device = device_->properties();
   return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB, {}{}", device.name, device.major,
                      device.minor, device.multiProcessorCount, static_cast<double>(device.totalGlobalMem) / 1e9,
-                     library_versions(), options_.products == ProductLibrary::own ? "" : ", products by cuBLASLt");
+                     library_versions(), products_text(options_.products));
 }
 
 Tensor CudaEngine::allocate(DType dtype, std::span<const std::size_t> shape) {

@@ -17,12 +17,13 @@ class CublasLtProduct;
 class LinearAlgebra;
 class RowStream;
 struct Perceptron;
+struct ProductConfig;
 
 struct CudaEngineOptions {
   std::string_view name = "cuda";  ///< outlives the engine and what it packs
   int device = 0;
   int threads = 1;  ///< for the host's part of jobs
-  ProductLibrary products = ProductLibrary::own;
+  ProductLibrary products = ProductLibrary::automatic;
   BlockSizes block_sizes = BlockSizes::classes;
   /// Of the rows that operations on a matrix in the host's memory bring to the device at once.
   std::size_t row_chunk_bytes = std::size_t{32} << 20;
@@ -75,8 +76,8 @@ class CudaEngine final : public Engine {
   LinearAlgebra& linear_algebra();
   RowStream& row_stream();
 
-  /// What computes products where the options ask for a library, else null. Made with the first product.
-  CublasLtProduct* product_library();
+  /// With the library that computes the product where the options ask for it; made with the first of them.
+  ProductConfig with_library(ProductConfig config);
 
   /// Memory for the kernels of one call, null for none. It may go back to the pool once they are enqueued.
   std::shared_ptr<void> allocate_workspace(std::size_t bytes) { return bytes > 0 ? pool_->allocate(bytes) : nullptr; }

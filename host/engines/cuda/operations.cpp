@@ -100,8 +100,7 @@ void CudaEngine::do_convert(const ConvertArgs& args) {
 
 void CudaEngine::do_linear(const LinearArgs& args) {
   const PackedWeights& weight = weights_of(args.weight);
-  ProductConfig config = choose_linear_config(args, weight, properties());
-  config.library = product_library();
+  const ProductConfig config = with_library(choose_linear_config(args, weight, properties()));
   const auto workspace = allocate_workspace(linear_workspace(args, weight, config));
   run([&] { cuda::linear(args, weight, config, workspace.get(), stream()); });
 }
@@ -117,19 +116,22 @@ void CudaEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
 
 void CudaEngine::run_perceptron(std::string_view operation, const Perceptron& work) {
   require_one_type(operation, work);
-  PerceptronConfig config = choose_perceptron_config(work, properties());
-  config.up.library = config.down.library = product_library();
+  const PerceptronConfig chosen = choose_perceptron_config(work, properties());
+  const PerceptronConfig config{.up = with_library(chosen.up), .down = with_library(chosen.down)};
   const auto workspace = allocate_workspace(perceptron_workspace(work, config));
   run([&] { cuda::perceptron(work, config, workspace.get(), stream()); });
 }
 
-CublasLtProduct* CudaEngine::product_library() {
-  if (options_.products == ProductLibrary::own) return nullptr;
+ProductConfig CudaEngine::with_library(ProductConfig config) {
+  const bool wanted = options_.products == ProductLibrary::automatic ? config.library_is_faster
+                                                                     : options_.products == ProductLibrary::cublas_lt;
+  if (!wanted) return config;
   if (!library_) {
     if (!library_workspace_) library_workspace_ = pool_->allocate(CublasLtProduct::kWorkspaceBytes);
     run([&] { library_ = std::make_unique<CublasLtProduct>(library_workspace_.get()); });
   }
-  return library_.get();
+  config.library = library_.get();
+  return config;
 }
 
 }  // namespace lexiscope::cuda
