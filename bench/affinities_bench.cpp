@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/cuda.h"
+#include "bench/inputs.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -62,17 +63,9 @@ void affinities_cuda(benchmark::State& state) {
   report_pairs(state, static_cast<double>(N * k));
 }
 
-std::vector<float> normal_points(std::size_t count) {
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal;
-  std::vector<float> points(count);
-  for (float& value : points) value = normal(random);
-  return points;
-}
-
 void global_affinities(benchmark::State& state) {
   const auto N = static_cast<std::size_t>(state.range(0)), d = static_cast<std::size_t>(state.range(1));
-  const auto points = normal_points(N * d);
+  const auto points = normal_values(N * d, 7);
   const auto engine = make_engine("cpu");
   for (auto _ : state) engine->global_affinities({.points = {points.data(), N, d, d}, .sigma = 1});
   const double pairs = static_cast<double>(N) * static_cast<double>(N);
@@ -84,7 +77,7 @@ void global_affinities_cuda(benchmark::State& state) {
   const auto N = static_cast<std::size_t>(state.range(0)), d = static_cast<std::size_t>(state.range(1));
   const auto engine = make_cuda_engine(state);
   if (!engine) return;
-  const auto rows = normal_points(N * d);
+  const auto rows = normal_values(N * d, 7);
   const Tensor points = to_engine(*engine, dense_view<const void>(rows.data(), DType::f32, std::array{N, d}));
   time_calls(state, [&] {
     const SparseMatrix matrix = engine->global_affinities({.points = points.matrix<float>(), .sigma = 1});

@@ -6,11 +6,11 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "bench/cost_law.h"
 #include "bench/cuda.h"
+#include "bench/inputs.h"
 #include "bench/limits.h"
 #include "lexiscope/engine.h"
 
@@ -65,10 +65,7 @@ class Layer {
 
  private:
   Tensor allocate_normal(DType dtype, std::size_t heads, std::size_t tokens, std::size_t d, unsigned seed) {
-    std::vector<float> values(heads * tokens * d);
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    for (float& x : values) x = normal(random);
+    const std::vector<float> values = normal_values(heads * tokens * d, seed);
     std::vector<std::uint16_t> halves;
     if (dtype == DType::bf16)  // their upper halves: rounded towards zero
       for (const float x : values) halves.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16));

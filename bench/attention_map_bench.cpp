@@ -8,11 +8,11 @@
 #include <cmath>
 #include <fstream>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "bench/cost_law.h"
 #include "bench/cuda.h"
+#include "bench/inputs.h"
 #include "bench/limits.h"
 #include "host/core/memory_limit.h"
 #include "lexiscope/engine.h"
@@ -75,10 +75,7 @@ class Head {
 
  private:
   Tensor normal(std::size_t tokens, std::size_t d, unsigned seed) {
-    std::vector<float> values(tokens * d);
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    std::ranges::generate(values, [&] { return normal(random); });
+    const std::vector<float> values = normal_values(tokens * d, seed);
     return to_engine(*engine_,
                      dense_view<const void>(values.data(), DType::f32, std::array{std::size_t{1}, tokens, d}));
   }

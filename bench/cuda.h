@@ -4,7 +4,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <memory>
 
 #include "lexiscope/engine.h"
@@ -34,19 +36,19 @@ void time_calls(benchmark::State& state, Work&& work) {
   for (auto _ : state) work();
 }
 
-/// Times what `work` enqueues: twenty calls an iteration behind one wait, whose cost counts for little then. `tensor`
-/// as wait() takes it.
+/// Times what `work` enqueues: as many calls an iteration as take 20 ms, at most twenty, behind one wait, whose cost
+/// counts for little then. `tensor` as wait() takes it.
 template <typename Work>
 void time_enqueued(benchmark::State& state, Engine& engine, const Tensor& tensor, Work&& work) {
-  constexpr int kCalls = 20;
-  work();
-  wait(engine, tensor);
-  for (auto _ : state) {
+  const auto seconds_of = [&](int calls) {
     const auto start = std::chrono::steady_clock::now();
-    for (int call = 0; call < kCalls; ++call) work();
+    for (int call = 0; call < calls; ++call) work();
     wait(engine, tensor);
-    state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kCalls);
-  }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  seconds_of(1);
+  const int calls = static_cast<int>(std::clamp(std::ceil(20e-3 / seconds_of(1)), 1.0, 20.0));
+  for (auto _ : state) state.SetIterationTime(seconds_of(calls) / calls);
 }
 
 /// Counters bytes/s, and of_upload: the share of what a copy of 256 MiB to the engine reaches, measured once.

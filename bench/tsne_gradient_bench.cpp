@@ -20,6 +20,7 @@ namespace {
 SparseMatrix ring_affinities(Engine& engine, std::size_t n, std::size_t degree) {
   SparseMatrix matrix{engine.allocate(DType::i64, {n + 1}), engine.allocate(DType::i32, {n * degree}),
                       engine.allocate(DType::f32, {n * degree})};
+#pragma omp parallel for
   for (std::size_t i = 0; i < n; ++i) {
     std::int32_t* row = matrix.columns.vector<std::int32_t>().data + i * degree;
     for (std::size_t k = 0; k < degree; ++k)
