@@ -40,6 +40,11 @@ def array(run, name):
     return numpy.load(run / manifest["arrays"][name]["file"])
 
 
+def seconds_of(record):
+    """An iteration's, of a record of lexiscope-bench."""
+    return record["real_time"] * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[record["time_unit"]]
+
+
 def bench(name, **environment):
     """One run of lexiscope-bench: the benchmark's record, and the limits it measured before."""
     command = [BUILD / "bench" / "lexiscope-bench", f"--benchmark_filter=^{name}$", "--benchmark_format=json"]
@@ -48,8 +53,7 @@ def bench(name, **environment):
     if len(records) != 1:
         sys.exit(f"lexiscope-bench has {len(records)} benchmarks called {name}")
     limits = re.search(r"sgemm ([\d.]+) GFLOP/s, copy of \d+ MiB ([\d.]+) GB/s", done.stderr)
-    scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[records[0]["time_unit"]]
-    return records[0] | {"seconds": records[0]["real_time"] * scale, "limits": tuple(map(float, limits.groups()))}
+    return records[0] | {"seconds": seconds_of(records[0]), "limits": tuple(map(float, limits.groups()))}
 
 
 def spread(seconds):
