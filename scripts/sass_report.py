@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What can be known of the CUDA kernels' speed without a GPU: compiles kernels/cuda for each architecture, takes the
+"""What the CUDA kernels' machine code says of their speed: compiles kernels/cuda for each architecture, takes the
 machine code apart and models each main loop (scripts/sass_model.py).
 
     scripts/sass_report.py                   every kernel on every architecture: registers, spills, shared memory,

@@ -20,13 +20,15 @@ TARGETS = {"sm_80": (0.82, 0.80), "sm_86": (0.93, 0.90), "sm_89": (0.93, 0.90), 
 
 OPENING = """# GPU performance
 
-What can be known without a GPU: none has run these kernels yet. They were compiled for six architectures, and their
-machine code was taken apart and put through a model. This page is written by
+What the kernels' machine code says of their speed: they are compiled for six architectures, taken apart and put through a
+model. Nothing here of our kernels is measured: `bench/peers/gpu.sh` measures, on a card, and prints what it finds beside these
+figures ([performance.md](performance.md), "On a GPU"). The model is for the architectures that no card was at hand for,
+for comparing variants of a kernel before one is, and for saying what a measured figure should have been. This page is
+written by
 
     scripts/sass_report.py --write
 
-and says what to measure first when there is a device. `scripts/sass_report.py --check` exits 1 where a loop that computes
-spills a register.
+`scripts/sass_report.py --check` exits 1 where a loop that computes spills a register.
 
 ## The model
 
@@ -47,11 +49,14 @@ H100 report: {latency}; global to shared memory {copy}.
 GeForce boards of sm_86, 89 and 120 have half the tensor rate, so the rest of a loop has twice the time there.
 
 How far to trust it: put through the same model, FlashAttention-2's machine code comes within 5 points of what was
-published of it. ptxas alone moves a variant by as much.
+published of it. ptxas alone moves a variant by as much. The main loop is all that it sees, at fixed latencies: where a
+card was slower than modelled, the measured figure counts.
 
 """
 
-MEASURE_FIRST = """## What to measure first
+WHERE_IT_MAY_DIFFER = """## Where a card may differ
+
+`bench/peers/gpu.sh` measures most of these; what is modelled and what could be the matter where a card does not agree:
 
 | what | command | expected | if it is not |
 |---|---|---|---|
@@ -261,7 +266,7 @@ def write_document(path, kernels, shares):
         "\nf16 runs the same loops as bf16. The causal mask does not change them: blocks of keys that need a mask are "
         "computed\nfirst, in a loop of their own. The position of the maximum belongs to a second pass.\n\n",
         *(f"{family.section(kernels, shares)}\n" for family in FAMILIES),
-        MEASURE_FIRST, "\n## Every kernel\n\nModelled share of the peak of its main loop, where that is arithmetic:\n\n",
+        WHERE_IT_MAY_DIFFER, "\n## Every kernel\n\nModelled share of the peak of its main loop, where that is arithmetic:\n\n",
         shares_table(kernels, shares, architectures),
         "\nRegisters, blocks a multiprocessor, and the share of its threads that they are:\n\n",
         resources_table(kernels, architectures), "\nInstructions of the main loop on sm_90 as it usually runs:\n\n",
