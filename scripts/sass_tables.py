@@ -65,7 +65,7 @@ WHERE_IT_MAY_DIFFER = """## Where a card may differ
 | one stage against two and three at d = 64 and 128 | the variants of kernels/cuda/attention_config.h, forced | as in the table of every kernel | reorder that list: the choice takes the first that fits |
 | T = 128 to 512 with 12 heads: 64 rows a block against 128 | the same | 64 rows ahead while blocks are fewer than two a multiprocessor | move the threshold in choose_attention_config |
 | attention with statistics against without | the same | 1 to 10 points | |
-| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter=layer_norm_cuda`; drift and conversion likewise under `ncu` | 90 % of the copy for rows past 32 MB in all | occupancy: rows of a block hold 64 elements a thread |
+| LayerNorm, RMSNorm, drift, conversion: bytes a second against a device copy | `lexiscope-bench --benchmark_filter=layer_norm_cuda`; drift and conversion likewise under `ncu` | 90 % of the copy for rows past 32 MB in all | occupancy: threads hold 64 elements of rows past 8,192 columns |
 | products in bf16, 4096 x 4096 x 4096, against cuBLASLt | `lexiscope-bench --benchmark_filter=linear_cuda` | the large tile within 10 % of it on sm_80; on sm_90 cuBLASLt ahead by wgmma, 1 / 0.63 | move the borders of library_is_faster in kernels/cuda/product_config.h |
 | a t-SNE iteration at 60,000, 250,000 and 1,000,000 points, and its kernels | `lexiscope-bench --benchmark_filter=tsne_iteration_cuda`, and under `ncu` | the modelled times above | the attraction's reads hit the second-level cache less often than assumed, or launches in a graph take longer |
 | exact repulsion | `lexiscope-bench --benchmark_filter=tsne_exact_cuda` | the modelled pairs a clock and multiprocessor | MUFU or issue slots: the table of every kernel |
@@ -139,7 +139,7 @@ def label_of(kernel):
     """A kernel's name for people."""
     if (attention := attention_of(kernel)) is None:
         name = re.sub(r"\b(\d+)u\b", r"\1", kernel.name)
-        for number, holder in enumerate(("warp", "block", "nobody")):
+        for number, holder in enumerate(("warp", "wide warp", "block", "wide block", "nobody")):
           name = name.replace(f"(RowHolder){number}", f"row held by {holder}")
         return name.replace("_kernel", "").replace("> >", ">>")
     variant, element = attention
@@ -236,19 +236,21 @@ def spills_table(kernels, architectures):
     return table(["", "kernel", "bytes stored", "bytes loaded", "where", "taken there"], rows) if rows else "None.\n"
 
 
-# What a row kernel has to move: arrays read and written once, and the elements of a row that a thread holds.
+# What a row kernel has to move: arrays read and written once, and the elements of a row that a thread holds, by its holder
+# and the width of loads (kernels/cuda/row_config.h).
 ROW_KERNELS = {"layer_norm": (("x", "residual", "gain", "bias"), ("y",)), "rms_norm": (("x", "gain"), ("y",))}
+HELD = {0: {1: 16, 4: 16}, 1: {1: 32, 4: 32}, 2: {1: 16, 4: 16}, 3: {1: 32, 4: 64}}
 
 
 def traffic_table(kernels, arch):
     rows = []
     for kernel in sorted(kernels, key=label_of):
-        match = re.match(r"(\w+)_kernel<(\d)u, \(RowHolder\)([01])>", kernel.name)
+        match = re.match(r"(\w+)_kernel<(\d)u, \(RowHolder\)([0-3])>", kernel.name)
         if kernel.arch != arch or not match or match[1] not in ROW_KERNELS:
             continue
-        width, held = int(match[2]), 64 if match[3] == "1" and match[2] == "4" else 32
+        width = int(match[2])
         reads, writes = ROW_KERNELS[match[1]]
-        per_array = held // width
+        per_array = HELD[int(match[3])][width] // width
         text = lambda widths: ", ".join(f"{count} x {8 * size} bit" for size, count in sorted(widths.items()))
         rows.append([label_of(kernel), f"{per_array * len(reads)} x {32 * width} bit ({', '.join(reads)})",
                      text(kernel.accesses("LDG")), f"{per_array * len(writes)} x {32 * width} bit ({', '.join(writes)})",
@@ -272,6 +274,6 @@ def write_document(path, kernels, shares):
         resources_table(kernels, architectures), "\nInstructions of the main loop on sm_90 as it usually runs:\n\n",
         mix_table(kernels, "sm_90"), "\n## Spilled registers\n\n", spills_table(kernels, architectures),
         "\n## LayerNorm and RMSNorm\n\nLoads and stores of one thread that holds its share of a row, on sm_90. Where the "
-        "machine code has more loads, x is loaded\nin two branches, with a residual and without, of which one "
+        "machine code has more, gain\nis loaded and y stored in two branches, with a bias and without, of which one "
         "runs:\n\n", traffic_table(kernels, "sm_90")]
     path.write_text("".join(parts))

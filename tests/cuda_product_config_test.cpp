@@ -81,7 +81,7 @@ TEST(CudaProductConfig, KeepsProductsThatAreSmallInAnyWay) {
   EXPECT_TRUE(by_library(std::size_t{1} << 30, std::size_t{1} << 17, std::size_t{1} << 17, DType::bf16));
 }
 
-TEST(CudaRowConfig, HoldsARowInAWarpThenInABlockThenNowhere) {
+TEST(CudaRowConfig, HoldsARowInAsFewRegistersAThreadAsHoldIt) {
   const auto device = device_of(108);
   const auto holder = [&](std::size_t columns, bool wide) {
     return choose_row_config(1000, columns, wide, device).holder;
@@ -89,9 +89,13 @@ TEST(CudaRowConfig, HoldsARowInAWarpThenInABlockThenNowhere) {
   for (const bool wide : {false, true}) {
     const std::size_t most = wide ? 32'768 : 16'384;
     EXPECT_EQ(holder(1, wide), RowHolder::warp);
-    EXPECT_EQ(holder(1024, wide), RowHolder::warp);
+    EXPECT_EQ(holder(512, wide), RowHolder::warp);
+    EXPECT_EQ(holder(516, wide), RowHolder::wide_warp);
+    EXPECT_EQ(holder(1024, wide), RowHolder::wide_warp);
     EXPECT_EQ(holder(1028, wide), RowHolder::block);
-    EXPECT_EQ(holder(most, wide), RowHolder::block);
+    EXPECT_EQ(holder(8192, wide), RowHolder::block);
+    EXPECT_EQ(holder(8196, wide), RowHolder::wide_block);
+    EXPECT_EQ(holder(most, wide), RowHolder::wide_block);
     EXPECT_EQ(holder(most + 4, wide), RowHolder::nobody);
   }
 }
@@ -100,7 +104,7 @@ TEST(CudaRowConfig, HoldsARowInAWarpThenInABlockThenNowhere) {
 TEST(CudaRowConfig, StaysWithinTheKernelsBounds) {
   const auto device = device_of(108);
   for (const std::size_t rows : {1, 107, 108, 1000, 1'000'000})
-    for (const std::size_t columns : {1, 384, 1024, 1028, 4096, 8192, 16'384, 16'388, 32'768, 100'000})
+    for (const std::size_t columns : {1, 512, 516, 1024, 1028, 1540, 4096, 8192, 8196, 16'384, 16'388, 32'768, 100'000})
       for (const bool wide : {false, true}) {
         const auto config = choose_row_config(rows, columns, wide, device);
         EXPECT_EQ(config.vector_width, wide ? 4u : 1u);
@@ -108,8 +112,10 @@ TEST(CudaRowConfig, StaysWithinTheKernelsBounds) {
         EXPECT_GE(config.threads, 32u);
         EXPECT_LE(config.threads, cuda::most_threads(config.holder));
         if (config.holder == RowHolder::nobody) continue;
-        const std::size_t threads = config.holder == RowHolder::warp ? 32 : config.threads;
-        EXPECT_GE(threads * cuda::held_elements(config.holder, config.vector_width), columns);
+        const std::size_t threads = is_warp(config.holder) ? 32 : config.threads;
+        const std::size_t held = cuda::held_elements(config.holder, config.vector_width);
+        EXPECT_GE(threads * held, columns);
+        EXPECT_LT((threads - 32) * held, columns);  // no warp without work
       }
 }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <tuple>
@@ -82,16 +83,18 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, LayerNorm,
                                             ::testing::Values(1, 2, 3, 17, 31, 64, 129, 384, 768), ::testing::Bool(),
                                             ::testing::Values(0.0f, 100.0f)),
                          EngineNames());
-// Rows that a warp holds, that a block holds, and that nobody does.
+// Rows that a warp holds, that a block holds, and that nobody does, on either side of each border; of whole packs and
+// not.
 INSTANTIATE_TEST_SUITE_P(Emulated, LayerNorm,
                          ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 9),
-                                            ::testing::Values(1, 3, 31, 64, 129, 384, 1500), ::testing::Bool(),
-                                            ::testing::Values(100.0f)),
+                                            ::testing::Values(1, 3, 31, 64, 129, 384, 512, 513, 768, 1023, 1024, 1025,
+                                                              1500),
+                                            ::testing::Bool(), ::testing::Values(100.0f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedWide, LayerNorm,
                          ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1),
-                                            ::testing::Values(17000, 33000), ::testing::Values(true),
-                                            ::testing::Values(100.0f)),
+                                            ::testing::Values(8191, 8192, 8193, 8196, 16383, 16385, 32768, 32772),
+                                            ::testing::Bool(), ::testing::Values(100.0f)),
                          EngineNames());
 
 // Rows that a vector's, a warp's or a block's registers no longer hold, of whole vectors and not.
@@ -159,6 +162,17 @@ TEST_P(LayerNormOnEngine, OfAConstantRowIsTheBias) {
                     .bias = {bias.data(), 65},
                     .y = {y.data(), 2, 65, 65}});
   EXPECT_THAT(y, ::testing::Each(0.5f));
+}
+
+TEST_P(LayerNormOnEngine, WithoutABiasHasOneOfZeros) {
+  const auto engine = make_test_engine(GetParam());
+  for (const std::size_t d : {129, 1500}) {
+    Problem problem(3, d, 1);
+    std::ranges::fill(problem.bias, 0.0f);
+    std::vector<float> y(3 * d);
+    engine->layer_norm({.x = {problem.x.data(), 3, d, d}, .gain = {problem.gain.data(), d}, .y = {y.data(), 3, d, d}});
+    EXPECT_EQ(y, problem.run(*engine, false));
+  }
 }
 
 TEST_P(LayerNormOnEngine, NoRowsIsNothingToDo) {

@@ -65,12 +65,13 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, RmsNorm,
 // Rows that a warp holds, that a block holds, and that nobody does.
 INSTANTIATE_TEST_SUITE_P(Emulated, RmsNorm,
                          ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1, 9),
-                                            ::testing::Values(1, 3, 31, 64, 129, 768, 1500),
+                                            ::testing::Values(1, 3, 31, 64, 129, 512, 513, 768, 1024, 1500),
                                             ::testing::Values(1.0f, 1e-20f, 1e30f)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(EmulatedWide, RmsNorm,
                          ::testing::Combine(::testing::ValuesIn(emulated_engines()), ::testing::Values(1),
-                                            ::testing::Values(17000, 33000), ::testing::Values(1e30f)),
+                                            ::testing::Values(8191, 8192, 8193, 8196, 16383, 16385, 32768, 32772),
+                                            ::testing::Values(1e30f)),
                          EngineNames());
 
 // Rows that a vector's, a warp's or a block's registers no longer hold, of whole vectors and not.

@@ -7,41 +7,51 @@ namespace lexiscope::cuda {
 namespace {
 
 template <unsigned kWidth, RowHolder kHolder>
-__global__ void __launch_bounds__(most_threads(kHolder)) layer_norm_kernel(LayerNormArgs args) {
+__global__ void __launch_bounds__(most_threads(kHolder), least_blocks(kHolder, kWidth))
+    layer_norm_kernel(LayerNormArgs args) {
   const RowThreads<kWidth, kHolder> threads(args.x.rows);
   if (!threads.has_row()) return;
   const float* x = args.x.row(threads.row());
   const float* residual = args.residual.empty() ? nullptr : args.residual.row(threads.row());
-  const auto row = threads.hold(args.x.columns, [=](unsigned column) {
-    auto pack = load_pack<kWidth>(x + column);
-    if (residual) {
-      const auto added = load_pack<kWidth>(residual + column);
-      for (unsigned k = 0; k < kWidth; ++k) pack.values[k] += added.values[k];
-    }
-    return pack;
-  });
+  auto row = threads.hold(x, residual, args.x.columns);
   const auto d = static_cast<float>(args.x.columns);
+  using Elements = Pack<float, kWidth>;
 
   float sum = 0;
-  row.for_each([&](unsigned, const Pack<float, kWidth>& s) {
+  row.for_each([&](const Elements& s) {
     for (unsigned k = 0; k < kWidth; ++k) sum += s.values[k];
   });
   const float mean = threads.template sum<0>(sum) / d;
 
   float squares = 0;
-  row.for_each([&](unsigned, const Pack<float, kWidth>& s) {
+  row.for_each([&](const Elements& s) {
     for (unsigned k = 0; k < kWidth; ++k) squares += (s.values[k] - mean) * (s.values[k] - mean);
   });
   const float scale = 1 / sqrtf(threads.template sum<1>(squares) / d + args.epsilon);
 
   float* y = args.y.row(threads.row());
-  row.for_each([&](unsigned column, const Pack<float, kWidth>& s) {
-    const auto gain = load_pack<kWidth>(args.gain.data + column);
-    const auto bias = args.bias.empty() ? Pack<float, kWidth>{} : load_pack<kWidth>(args.bias.data + column);
-    Pack<float, kWidth> normal;
-    for (unsigned k = 0; k < kWidth; ++k)
-      normal.values[k] = (s.values[k] - mean) * scale * gain.values[k] + bias.values[k];
-    store_pack(y + column, normal);
+  const auto gain_at = [&](std::size_t column) { return load_pack<kWidth>(args.gain.data + column); };
+  const auto normal = [=](const Elements& s, const Elements& gain) {
+    Elements result;
+    for (unsigned k = 0; k < kWidth; ++k) result.values[k] = (s.values[k] - mean) * scale * gain.values[k];
+    return result;
+  };
+  if (args.bias.empty()) {
+    row.for_each(gain_at, [&](std::size_t column, const Elements& s, const Elements& gain) {
+      store_pack(y + column, normal(s, gain));
+    });
+    return;
+  }
+  struct GainAndBias {
+    Elements gain, bias;
+  };
+  const auto both_at = [&](std::size_t column) -> GainAndBias {
+    return {gain_at(column), load_pack<kWidth>(args.bias.data + column)};
+  };
+  row.for_each(both_at, [&](std::size_t column, const Elements& s, const GainAndBias& with) {
+    auto result = normal(s, with.gain);
+    add_pack(result, with.bias);
+    store_pack(y + column, result);
   });
 }
 

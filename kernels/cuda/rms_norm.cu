@@ -30,22 +30,23 @@ __device__ InverseRoot inverse_root(double square) {
 }
 
 template <unsigned kWidth, RowHolder kHolder>
-__global__ void __launch_bounds__(most_threads(kHolder)) rms_norm_kernel(RmsNormArgs args) {
+__global__ void __launch_bounds__(most_threads(kHolder), least_blocks(kHolder, kWidth))
+    rms_norm_kernel(RmsNormArgs args) {
   const RowThreads<kWidth, kHolder> threads(args.x.rows);
   if (!threads.has_row()) return;
   const float* x = args.x.row(threads.row());
-  const auto row = threads.hold(args.x.columns, [=](unsigned column) { return load_pack<kWidth>(x + column); });
+  auto row = threads.hold(x, nullptr, args.x.columns);
 
   double squares = 0;
-  row.for_each([&](unsigned, const Pack<float, kWidth>& values) {
+  row.for_each([&](const Pack<float, kWidth>& values) {
     for (const double value : values.values) squares = fma(value, value, squares);
   });
   const double mean = threads.template sum<0>(squares) / static_cast<double>(args.x.columns);
   const InverseRoot inverse = inverse_root(mean + args.epsilon);
 
   float* y = args.y.row(threads.row());
-  row.for_each([&](unsigned column, const Pack<float, kWidth>& values) {
-    const auto gain = load_pack<kWidth>(args.gain.data + column);
+  const auto fetch = [&](std::size_t column) { return load_pack<kWidth>(args.gain.data + column); };
+  row.for_each(fetch, [&](std::size_t column, const Pack<float, kWidth>& values, const Pack<float, kWidth>& gain) {
     Pack<float, kWidth> normal;
     for (unsigned k = 0; k < kWidth; ++k)
       normal.values[k] = values.values[k] * inverse.part * inverse.rest * gain.values[k];
