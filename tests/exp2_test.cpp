@@ -17,6 +17,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -52,7 +53,9 @@ TEST_P(Exp2, IsExactWhereKernelsRelyOnIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, Exp2, ::testing::ValuesIn(simd_targets()), [](const auto& target) {
-  return target.param == "avx512-vnni" ? "avx512_vnni" : target.param;
+  std::string name = target.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
 });
 
 }  // namespace

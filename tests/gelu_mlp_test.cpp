@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, GeluMlp,
                                             ::testing::Values(1, 48, 127), ::testing::Values(1, 63, 384, 500)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, GeluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(129),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(129, 300),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, GeluMlp,
@@ -155,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(All, GeluMlpVariants,
 
 TEST(GeluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   for (const std::string& name : fast_engines())
-    for (const std::size_t rows : {5, 47, 48, 65, 200}) {
+    for (const std::size_t rows : {5, 47, 48, 65, 200, 300}) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});
       for (const int threads : {2, 3, 7}) EXPECT_EQ(problem.run(*make_test_engine(name, threads), {}), one) << rows;

@@ -21,6 +21,7 @@
 namespace lexiscope::testing {
 namespace {
 
+using cpu::Units;
 using ::testing::HasSubstr;
 
 enum class Residual { none, apart, is_y };
@@ -315,24 +316,31 @@ TEST(LinearArguments, MustNotOverlapTheOutput) {
 TEST(ProductConfig, CoversEveryRowAndPanelOnce) {
   for (const std::size_t rows : {1, 23, 24, 47, 48, 64, 65, 129, 500, 4096})
     for (const std::size_t panels : {1, 2, 8, 32})
-      for (const int threads : {1, 2, 3, 16, 64}) {
-        const auto config = cpu::choose_product_config(rows, panels, threads);
-        std::vector<int> times(rows * panels);
-        for (std::size_t index = 0; index < config.tasks(); ++index) {
-          const cpu::Task task = config.task(index);
-          for (std::size_t row = task.first_row; row < task.last_row; ++row)
-            for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel) ++times[row * panels + panel];
+      for (const int threads : {1, 2, 3, 16, 64})
+        for (const Units units : {Units::vectors, Units::tiles}) {
+          const auto config = cpu::choose_product_config(rows, panels, threads, units);
+          std::vector<int> times(rows * panels);
+          for (std::size_t index = 0; index < config.tasks(); ++index) {
+            const cpu::Task task = config.task(index);
+            for (std::size_t row = task.first_row; row < task.last_row; ++row)
+              for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel)
+                ++times[row * panels + panel];
+          }
+          EXPECT_THAT(times, ::testing::Each(1)) << rows << " " << panels << " " << threads;
         }
-        EXPECT_THAT(times, ::testing::Each(1)) << rows << " " << panels << " " << threads;
-      }
 }
 
 TEST(ProductConfig, GivesEveryThreadAnEvenShare) {
-  const auto tasks = [](std::size_t rows, int threads) { return cpu::choose_product_config(rows, 8, threads).tasks(); };
+  const auto tasks = [](std::size_t rows, int threads, Units units = Units::vectors) {
+    return cpu::choose_product_config(rows, 8, threads, units).tasks();
+  };
   EXPECT_EQ(tasks(16, 2), 2);   // panels
   EXPECT_EQ(tasks(48, 2), 2);   // rows
   EXPECT_EQ(tasks(129, 2), 4);  // 3 blocks of 64 would leave one thread idle
   EXPECT_EQ(tasks(4096, 2), 64);
+  EXPECT_EQ(tasks(120, 2, Units::tiles), 2);  // panels
+  EXPECT_EQ(tasks(500, 2, Units::tiles), 4);
+  EXPECT_EQ(tasks(4096, 2, Units::tiles), 32);
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, SwigluMlp,
                                             ::testing::Values(1, 48, 127), ::testing::Values(1, 63, 401)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, SwigluMlp,
-                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(65),
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(65, 300),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, SwigluMlp,
@@ -179,7 +179,7 @@ TEST(SwigluMlpReference, IsTheFormula) {
 
 TEST(SwigluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
   for (const std::string& name : fast_engines())
-    for (const std::size_t rows : {1, 5, 47, 48, 65, 200}) {
+    for (const std::size_t rows : {1, 5, 47, 48, 65, 200, 300}) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});
       for (const int threads : {2, 3, 7}) EXPECT_EQ(problem.run(*make_test_engine(name, threads), {}), one) << rows;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "host/core/host_memory.h"
+#include "host/engines/simd.h"
 #include "kernels/cpu/context.h"
 #include "lexiscope/engine.h"
 
@@ -89,7 +90,7 @@ class CpuEngine final : public HostEngine {
 
   /// The context for one kernel call, with a workspace of that many bytes.
   cpu::Context context(std::size_t workspace_bytes = 0) {
-    return {.threads = threads_, .workspace = workspace_.reserve(workspace_bytes)};
+    return {.threads = threads_, .tiles = tiles_in_use(), .workspace = workspace_.reserve(workspace_bytes)};
   }
 
   int threads_;

@@ -38,7 +38,7 @@ void ReferenceEngine::do_gelu_mlp(const GeluMlpArgs& args) {
 void CpuEngine::do_gelu_mlp(const GeluMlpArgs& args) {
   const auto work = cpu::gelu_mlp(args, static_cast<const CpuPackedMatrix&>(*args.up).weights(),
                                   static_cast<const CpuPackedMatrix&>(*args.down).weights());
-  cpu::perceptron(work, context(cpu::perceptron_workspace(work, threads_)));
+  cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 
 }  // namespace lexiscope

@@ -62,7 +62,8 @@ void ReferenceEngine::do_linear(const LinearArgs& args) {
 }
 
 void CpuEngine::do_linear(const LinearArgs& args) {
-  cpu::linear(args, static_cast<const CpuPackedMatrix&>(*args.weight).weights(), context());
+  const cpu::PackedWeights& weights = static_cast<const CpuPackedMatrix&>(*args.weight).weights();
+  cpu::linear(args, weights, context(cpu::linear_workspace(args, weights, context())));
 }
 
 }  // namespace lexiscope

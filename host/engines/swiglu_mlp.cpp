@@ -43,7 +43,7 @@ void CpuEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
     return static_cast<const CpuPackedMatrix&>(*matrix).weights();
   };
   const auto work = cpu::swiglu_mlp(args, weights(args.gate), weights(args.up), weights(args.down));
-  cpu::perceptron(work, context(cpu::perceptron_workspace(work, threads_)));
+  cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 
 }  // namespace lexiscope

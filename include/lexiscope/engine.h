@@ -132,8 +132,8 @@ std::vector<std::string> available_engines();
 /// here: no plug-in, no driver or one that is too old, no device, or no code for its architecture.
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options = {});
 
-/// The SIMD targets compiled in that this processor has, the widest first: of "avx512-vnni", "avx512", "avx2",
-/// "scalar".
+/// The SIMD targets compiled in that this processor has, the widest first: of "avx512-amx" (products of
+/// weights on tiles of bf16, in the accuracy of f32), "avx512-vnni", "avx512", "avx2", "scalar".
 std::vector<std::string> simd_targets();
 
 /// Restricts the cpu engine to `target` or narrower, in the whole process: for tests and measurements. Throws

@@ -11,6 +11,7 @@ inline constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest
 
 struct Context {
   int threads = 1;
+  bool tiles = false;              ///< the processor has tiles, and they may be used
   std::span<std::byte> workspace;  ///< at least what the kernel's <operation>_workspace() asks for, kAlignment-aligned
 };
 

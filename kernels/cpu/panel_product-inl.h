@@ -16,6 +16,7 @@
 #include "kernels/cpu/packed_weights.h"
 #include "kernels/cpu/partial_vector-inl.h"
 #include "kernels/cpu/product_config.h"
+#include "kernels/cpu/tile_product-inl.h"
 #include "kernels/cpu/word_product-inl.h"
 #include "lexiscope/ops/linear.h"
 
@@ -183,22 +184,53 @@ inline void linear_panel(MatrixView<const float> x, const PackedWeights& weights
   finish_sums(sums, kPanelColumns, finish);
 }
 
-// The rows and panels of one task of a linear layer: y = activation(x W^T + bias) * factor + residual, where factor
-// [T, out] may be y, or empty for none. args.weight is not read.
+// What a linear layer does to the sums of some rows and columns: y = activation(sums + bias) * factor + residual, where
+// factor [T, out] may be y, or empty for none.
+inline Finish finish_of(const LinearArgs& args, MatrixView<const float> factor, std::size_t first_row, std::size_t rows,
+                        std::size_t first_column, std::size_t columns) {
+  const auto part_of = [=](auto view) {
+    return view.empty() ? view : columns_from(view.rows_from(first_row, rows), first_column, columns);
+  };
+  return {.bias = args.bias.empty() ? nullptr : args.bias.data + first_column,
+          .activation = args.activation,
+          .factor = part_of(factor),
+          .residual = part_of(args.residual),
+          .y = part_of(args.y)};
+}
+
+// The rows and panels of one task of a linear layer. args.weight is not read.
 inline void linear_task(const LinearArgs& args, const PackedWeights& weights, MatrixView<const float> factor,
                         Task task) {
   for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel)
     for (std::size_t t = task.first_row; t < task.last_row; t += kRowsPerBlock) {
-      const std::size_t rows = std::min(kRowsPerBlock, task.last_row - t), column = panel * kPanelColumns;
-      const auto part_of = [&](auto view) {
-        return view.empty() ? view : columns_from(view.rows_from(t, rows), column, weights.columns(panel));
-      };
+      const std::size_t rows = std::min(kRowsPerBlock, task.last_row - t);
       linear_panel(args.x.rows_from(t, rows), weights, panel,
-                   {.bias = args.bias.empty() ? nullptr : args.bias.data + column,
-                    .activation = args.activation,
-                    .factor = part_of(factor),
-                    .residual = part_of(args.residual),
-                    .y = part_of(args.y)});
+                   finish_of(args, factor, t, rows, panel * kPanelColumns, weights.columns(panel)));
+    }
+}
+
+// The sums x W^T of at most kRowsPerTileBlock rows and kPanelsPerTileBlock panels, left in the scratch.
+template <typename Tiles>
+void multiply_on_tiles(const Tiles& tiles, MatrixView<const float> x, const PackedWeights& weights,
+                       std::size_t first_panel, std::size_t panels, const TileScratch& scratch) {
+  for (std::size_t block = 0; block < weights.blocks(); ++block) {
+    tile_product::split_rows(columns_from(x, block * kBlockDepth, weights.depth(block)), scratch.x);
+    tile_product::multiply_columns(tiles, x.rows, weights, block, first_panel, panels, block > 0, scratch, scratch.sums,
+                                   TileScratch::kSumsStride);
+  }
+}
+
+// linear_task on tiles.
+inline void linear_tile_task(const LinearArgs& args, const PackedWeights& weights, MatrixView<const float> factor,
+                             Task task, const TileScratch& scratch) {
+  const HardwareTiles tiles;
+  for (std::size_t t = task.first_row; t < task.last_row; t += kRowsPerTileBlock)
+    for (std::size_t panel = task.first_panel; panel < task.last_panel; panel += kPanelsPerTileBlock) {
+      const std::size_t rows = std::min(kRowsPerTileBlock, task.last_row - t), column = panel * kPanelColumns;
+      const std::size_t panels = std::min(kPanelsPerTileBlock, task.last_panel - panel);
+      multiply_on_tiles(tiles, args.x.rows_from(t, rows), weights, panel, panels, scratch);
+      finish_sums(scratch.sums, TileScratch::kSumsStride,
+                  finish_of(args, factor, t, rows, column, std::min(weights.out - column, panels * kPanelColumns)));
     }
 }
 

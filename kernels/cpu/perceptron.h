@@ -23,7 +23,7 @@ struct Perceptron {
 };
 
 /// Bytes of Context::workspace that it needs.
-std::size_t perceptron_workspace(const Perceptron& args, int threads);
+std::size_t perceptron_workspace(const Perceptron& args, const Context& context);
 
 void perceptron(const Perceptron& args, const Context& context);
 

@@ -1,6 +1,7 @@
 // How far a product and the activation behind it may lie from exact arithmetic: the bounds of linear and gelu_mlp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -9,12 +10,19 @@
 
 namespace lexiscope::testing {
 
+/// On tiles of bf16 a product is six of parts of its factors, of which 2^-23 = 2 u is left out. A tile's sums of even
+/// and odd steps round up to 16 times each and once where they meet, and the sums of six a step of 32 once each.
+inline double tile_roundings(std::size_t n) {
+  return static_cast<double>(6 * ((n + 31) / 32) + std::min<std::size_t>(n, 16) + 4);
+}
+
 /// A sum of n products and a bias in any order, with or without fused multiply-adds: n + 1 roundings at most touch a
 /// term, and second-order terms are less than one more. `magnitude` is the sum of absolute terms. In bf16 tensor cores
 /// may be at work: they add eight products and the sum so far at once, cut off at u of the largest (all but itself),
-/// and cut the result off to f32, 2 u: 10 u for each eight terms.
+/// and cut the result off to f32, 2 u: 10 u for each eight terms. In f32 the processor's tiles may be.
 inline double sum_roundings(std::size_t n, DType precision = DType::f32) {
-  return static_cast<double>((precision == DType::f32 ? n : (n + 7) / 8 * 10) + 2);
+  if (precision != DType::f32) return static_cast<double>((n + 7) / 8 * 10 + 2);
+  return std::max(static_cast<double>(n + 2), tile_roundings(n));
 }
 inline double sum_bound(std::size_t n, double magnitude, DType precision = DType::f32) {
   return sum_roundings(n, precision) * kUnitF32 * magnitude;
