@@ -62,7 +62,9 @@ void set_simd_target(std::string_view name) {
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
-bool tiles_in_use() { return tiles_are_allowed && (hwy::SupportedTargets() & HWY_AVX3_DL) && cpu::tiles_present(); }
+// Every call of a kernel asks: hwy::SupportedTargets() would ask the processor, which a virtual machine answers in
+// microseconds.
+bool tiles_in_use() { return tiles_are_allowed && is_supported(kTargets[0]); }
 
 void apply_simd_environment() {
   static const bool applied = [] {

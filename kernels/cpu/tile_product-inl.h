@@ -17,9 +17,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "kernels/cpu/context.h"
 #include "kernels/cpu/packed_weights.h"
 #include "kernels/cpu/tile_registers.h"
 #include "kernels/cpu/tile_scratch.h"
@@ -154,9 +152,8 @@ void multiply_two_columns(const Tiles& tiles, const std::uint16_t* x, std::size_
       tiles.template zero<2>();
       tiles.template zero<3>();
     }
-    for (std::size_t step = 0; step < steps; ++step) {
+    for (std::size_t step = 0; step < steps; ++step)
       multiply_step(tiles, x + step * kStep, x_stride, weights + 2 * step * kStep, next, split_a_step);
-    }
     tiles.template store<0>(sums, stride);
     tiles.template store<1>(sums + kTileSide, stride);
     tiles.template store<2>(lower, stride);
