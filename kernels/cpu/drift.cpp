@@ -21,9 +21,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F64 = hn::ScalableTag<double>;
 
 struct DriftSums {
-  double moved, before, after, dot;  // of (b - a)^2, a^2, b^2 and a b
+  double moved = 0, before = 0, after = 0, dot = 0;  // of (b - a)^2, a^2, b^2 and a b
 };
 
+// A norm alone takes the first of them alone.
+template <bool kNormAlone>
 DriftSums drift_sums(const float* before, const float* after, std::size_t d) {
   const F64 f64;
   const auto zero = hn::Zero(f64);
@@ -32,10 +34,12 @@ DriftSums drift_sums(const float* before, const float* after, std::size_t d) {
     const auto a = load_first_as_f64(f64, before + i, count), b = load_first_as_f64(f64, after + i, count);
     const auto step = hn::Sub(b, a);
     moved[chain] = hn::MulAdd(step, step, moved[chain]);
+    if constexpr (kNormAlone) return;
     squares_a[chain] = hn::MulAdd(a, a, squares_a[chain]);
     squares_b[chain] = hn::MulAdd(b, b, squares_b[chain]);
     dot[chain] = hn::MulAdd(a, b, dot[chain]);
   });
+  if constexpr (kNormAlone) return {.moved = sum_of_chains(f64, moved)};
   return {sum_of_chains(f64, moved), sum_of_chains(f64, squares_a), sum_of_chains(f64, squares_b),
           sum_of_chains(f64, dot)};
 }
@@ -51,8 +55,10 @@ double cosine(const DriftSums& sums) {
 }
 
 void drift_rows(const DriftArgs& args, std::size_t first, std::size_t last) {
+  const bool norm_alone = args.relative.empty() && args.cosine.empty();
+  const auto sums_of = norm_alone ? drift_sums<true> : drift_sums<false>;
   for (std::size_t t = first; t < last; ++t) {
-    const DriftSums sums = drift_sums(args.before.row(t), args.after.row(t), args.before.columns);
+    const DriftSums sums = sums_of(args.before.row(t), args.after.row(t), args.before.columns);
     if (!args.norm.empty()) args.norm[t] = static_cast<float>(std::sqrt(sums.moved));
     if (!args.relative.empty()) args.relative[t] = static_cast<float>(relative_step(sums));
     if (!args.cosine.empty()) args.cosine[t] = static_cast<float>(cosine(sums));
