@@ -268,6 +268,19 @@ TEST_P(AttentionOn, HoldsWhereTheMaximumKeepsGrowing) {
     }
 }
 
+// Scores from 0 down to -250 in steps of 1/2: weights to below f32's smallest, which take no part in any sum.
+TEST_P(AttentionOn, TakesWeightsTooFaintToCount) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Problem problem({33, 500, 2}, dtype);
+    problem.scale = 1;
+    for (std::size_t i = 0; i < problem.query.size(); ++i) problem.query[i] = i % 2 == 0 ? 1.0f : 0.0f;
+    for (std::size_t j = 0; j < problem.key.size() / 2; ++j)
+      problem.key[2 * j] = -0.5f * static_cast<float>(j * 7 % 500);
+    problem.round_to_type();
+    expect_agreement(problem);
+  }
+}
+
 TEST_P(AttentionOn, TakesScalesOfEitherSignAndZero) {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const float scale : {-0.3f, 0.0f, 3.0f}) {

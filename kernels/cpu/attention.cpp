@@ -124,7 +124,7 @@ void write_statistics(const AttentionBlock& block, const RunningRows& rows) {
 
 template <typename Product, bool kEntropy>
 void attend(const AttentionBlock& block, const AttentionScratch& scratch) {
-  const std::size_t lanes = (block.queries + kStrip - 1) / kStrip * kStrip;
+  const std::size_t lanes = lanes_of(block);
   const float log2_scale = log2_scale_of(block);
   RunningRows rows;
   pack_queries<Product>(block, scratch.query);

@@ -34,14 +34,14 @@ using I32 = hn::RebindToSigned<F32>;
 using U32 = hn::RebindToUnsigned<F32>;
 
 inline constexpr std::size_t kLanes = hn::MaxLanes(F32());
-inline constexpr int kVectors = kLanes == 16 ? 4 : 2;  // of queries in a micro-kernel
-inline constexpr int kRows = 6;                        // of sums: 24 registers with AVX-512, 12 of 16 with AVX2
-inline constexpr std::size_t kStrip = kLanes * kVectors;
+inline constexpr int kStripVectors = kLanes == 16 ? 4 : 2;  // of queries in a micro-kernel, or 1 of the last few
+inline constexpr int kRows = 6;                             // of sums: 24 registers with AVX-512, 12 of 16 with AVX2
+inline constexpr std::size_t kStrip = kLanes * kStripVectors;
 inline constexpr float kNone = -std::numeric_limits<float>::infinity();  // the score of a key that is not seen
 
 /// sums[r][strip] += sum over n of a[r * row + n * step] * b[n][strip]. One of row and step is 1: rows of words for
 /// the scores, columns for the values.
-template <typename Product, int kSums, typename Row, typename Step>
+template <typename Product, int kSums, int kVectors, typename Row, typename Step>
 HWY_INLINE void multiply_accumulate(const float* HWY_RESTRICT a, Row row, Step step, const float* HWY_RESTRICT b,
                                     std::size_t count, Vector (&sums)[kSums][kVectors]) {
   for (std::size_t n = 0; n < count; ++n) {
@@ -57,7 +57,7 @@ HWY_INLINE void multiply_accumulate(const float* HWY_RESTRICT a, Row row, Step s
   }
 }
 
-template <int kSums>
+template <int kSums, int kVectors>
 HWY_INLINE void set_zero(Vector (&sums)[kSums][kVectors]) {
 #pragma GCC unroll 6
   for (int r = 0; r < kSums; ++r)
@@ -68,7 +68,7 @@ HWY_INLINE void set_zero(Vector (&sums)[kSums][kVectors]) {
 using One = std::integral_constant<std::size_t, 1>;
 
 /// scores[r][strip] = k_r . q for kKeys keys; tile_maximum[strip] takes part in their maximum.
-template <typename Product, int kKeys>
+template <typename Product, int kVectors, int kKeys>
 HWY_NOINLINE void score_keys(const float* key, std::size_t words, const float* query, float* scores,
                              float* tile_maximum) {
   Vector sums[kKeys][kVectors];
@@ -88,7 +88,7 @@ HWY_NOINLINE void score_keys(const float* key, std::size_t words, const float* q
 
 /// out[c][strip] += sum over rows j of value[j][c] * weights[j][strip] for kColumns columns. The tile's sum is taken
 /// from zero: the chains of additions are then a tile and the number of tiles long, not T.
-template <typename Product, int kColumns>
+template <typename Product, int kVectors, int kColumns>
 HWY_NOINLINE void add_value_columns(const float* value, std::size_t head_dim, std::size_t rows, const float* weights,
                                     float* out) {
   Vector sums[kColumns][kVectors];
@@ -104,32 +104,46 @@ HWY_NOINLINE void add_value_columns(const float* value, std::size_t head_dim, st
 }
 
 /// score_keys and add_value_columns for a number of rows that is known at run time only, 1 to kMost.
-template <typename Product, int kMost = kRows>
+template <typename Product, int kVectors, int kMost = kRows>
 HWY_INLINE void score_up_to(std::size_t keys, const float* key, std::size_t words, const float* query, float* scores,
                             float* tile_maximum) {
   if constexpr (kMost > 1)
-    if (keys < kMost) return score_up_to<Product, kMost - 1>(keys, key, words, query, scores, tile_maximum);
-  score_keys<Product, kMost>(key, words, query, scores, tile_maximum);
+    if (keys < kMost) return score_up_to<Product, kVectors, kMost - 1>(keys, key, words, query, scores, tile_maximum);
+  score_keys<Product, kVectors, kMost>(key, words, query, scores, tile_maximum);
 }
 
-template <typename Product, int kMost = kRows>
+template <typename Product, int kVectors, int kMost = kRows>
 HWY_INLINE void add_values_up_to(std::size_t columns, const float* value, std::size_t head_dim, std::size_t rows,
                                  const float* weights, float* out) {
   if constexpr (kMost > 1)
-    if (columns < kMost) return add_values_up_to<Product, kMost - 1>(columns, value, head_dim, rows, weights, out);
-  add_value_columns<Product, kMost>(value, head_dim, rows, weights, out);
+    if (columns < kMost)
+      return add_values_up_to<Product, kVectors, kMost - 1>(columns, value, head_dim, rows, weights, out);
+  add_value_columns<Product, kVectors, kMost>(value, head_dim, rows, weights, out);
 }
 
-/// Scores of `keys` keys and their maximum a query, in the first `lanes` lanes (whole strips).
+/// Lanes that a block's queries take: whole vectors.
+inline std::size_t lanes_of(const AttentionBlock& block) { return (block.queries + kLanes - 1) / kLanes * kLanes; }
+
+/// work(vectors, lane) for strips that cover the lanes; `vectors` is a constant.
+template <typename Work>
+HWY_INLINE void for_each_strip(std::size_t lanes, const Work& work) {
+  std::size_t lane = 0;
+  for (; lane + kStrip <= lanes; lane += kStrip) work(std::integral_constant<int, kStripVectors>(), lane);
+  for (; lane < lanes; lane += kLanes) work(std::integral_constant<int, 1>(), lane);
+}
+
+/// Scores of `keys` keys and their maximum a query, in the first `lanes` lanes.
 template <typename Product>
 void score_tile(const AttentionBlock& block, std::size_t first_key, std::size_t keys, std::size_t lanes,
                 const AttentionScratch& scratch, float* tile_maximum) {
   const std::size_t words = (block.head_dim + Product::kElements - 1) / Product::kElements;
   std::fill_n(tile_maximum, kTileQueries, kNone);
-  for (std::size_t lane = 0; lane < lanes; lane += kStrip)
+  for_each_strip(lanes, [&](auto vectors, std::size_t lane) HWY_ATTR {
     for (std::size_t j = 0; j < keys; j += kRows)
-      score_up_to<Product>(std::min<std::size_t>(kRows, keys - j), block.key + (first_key + j) * words, words,
-                           scratch.query + lane, scratch.weights + j * kTileQueries + lane, tile_maximum + lane);
+      score_up_to<Product, vectors()>(std::min<std::size_t>(kRows, keys - j), block.key + (first_key + j) * words,
+                                      words, scratch.query + lane, scratch.weights + j * kTileQueries + lane,
+                                      tile_maximum + lane);
+  });
 }
 
 /// out += value^T weights for the tile's keys.
@@ -138,10 +152,11 @@ void add_values(const AttentionBlock& block, std::size_t first_key, std::size_t 
                 const AttentionScratch& scratch) {
   const std::size_t rows = (keys + Product::kElements - 1) / Product::kElements;
   const float* value = block.value + first_key / Product::kElements * block.head_dim;
-  for (std::size_t lane = 0; lane < lanes; lane += kStrip)
+  for_each_strip(lanes, [&](auto vectors, std::size_t lane) HWY_ATTR {
     for (std::size_t c = 0; c < block.head_dim; c += kRows)
-      add_values_up_to<Product>(std::min<std::size_t>(kRows, block.head_dim - c), value + c, block.head_dim, rows,
-                                scratch.weights + lane, scratch.out + c * kTileQueries + lane);
+      add_values_up_to<Product, vectors()>(std::min<std::size_t>(kRows, block.head_dim - c), value + c, block.head_dim,
+                                           rows, scratch.weights + lane, scratch.out + c * kTileQueries + lane);
+  });
 }
 
 inline bool has_visible_key(const AttentionBlock& block, std::size_t first_key, std::size_t keys) {
@@ -185,14 +200,52 @@ inline void mask_tile(const AttentionBlock& block, std::size_t first_key, std::s
   }
 }
 
+/// The smallest exponent of a weight that counts. A row's weights sum to 1 at least, of which 2^24 fainter ones make up
+/// less than 2^-76; and their products with values would be subnormal, which take a hundred times as long.
+inline constexpr float kFaintest = -100;
+
 /// A weight 2^x, x = score * log2_scale - reference, and what the sums take of it.
 template <bool kEntropy>
 HWY_INLINE Vector weigh(Vector score, Vector log2_scale, Vector reference, Vector& sum, Vector& moment) {
-  const Vector x = hn::MulSub(score, log2_scale, reference), weight = exp2(x);
+  const Vector x = hn::MulSub(score, log2_scale, reference), faintest = hn::Set(F32(), kFaintest);
+  const Vector weight = hn::IfThenElseZero(hn::Ge(x, faintest), exp2(x));
   sum = hn::Add(sum, weight);
-  // An unseen key has x = -infinity and weight 0: any finite x will do for their product.
-  if constexpr (kEntropy) moment = hn::MulAdd(weight, hn::Max(x, hn::Set(F32(), -1e3f)), moment);
+  // Below, down to the -infinity of an unseen key, the weight is 0: any finite x will do for their product.
+  if constexpr (kEntropy) moment = hn::MulAdd(weight, hn::Max(x, faintest), moment);
   return weight;
+}
+
+/// weigh_tile on some vectors of queries: with two at a time, two chains of exponentials are in flight.
+template <typename Product, bool kEntropy, int kVectors>
+HWY_INLINE void weigh_vectors(float* tile, std::size_t keys, Vector scale, const float* reference, float* sum,
+                              float* moment) {
+  Vector references[kVectors], sums[kVectors], moments[kVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    references[v] = hn::Load(F32(), reference + v * kLanes);
+    sums[v] = moments[v] = hn::Zero(F32());
+  }
+  for (std::size_t j = 0; j < keys; j += 2)
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      float* at = tile + j * kTileQueries + v * kLanes;
+      const bool two = j + 1 < keys;
+      const Vector first = weigh<kEntropy>(hn::Load(F32(), at), scale, references[v], sums[v], moments[v]);
+      Vector second = hn::Zero(F32());
+      if (two) second = weigh<kEntropy>(hn::Load(F32(), at + kTileQueries), scale, references[v], sums[v], moments[v]);
+      if constexpr (Product::kElements == 2) {
+        hn::Store(Product::pair(first, second), F32(), tile + j / 2 * kTileQueries + v * kLanes);
+      } else {
+        hn::Store(first, F32(), at);
+        if (two) hn::Store(second, F32(), at + kTileQueries);
+      }
+    }
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    const std::size_t at = v * kLanes;
+    hn::Store(hn::Add(hn::Load(F32(), sum + at), sums[v]), F32(), sum + at);
+    if constexpr (kEntropy) hn::Store(hn::Add(hn::Load(F32(), moment + at), moments[v]), F32(), moment + at);
+  }
 }
 
 /// Scores become weights, in place (bf16: two rows of them in one of words); sum gains their sum a query, and moment
@@ -201,36 +254,11 @@ template <typename Product, bool kEntropy>
 HWY_NOINLINE void weigh_tile(float* tile, std::size_t keys, std::size_t lanes, float log2_scale, const float* reference,
                              float* sum, float* moment) {
   const Vector scale = hn::Set(F32(), log2_scale);
-  for (std::size_t lane = 0; lane < lanes; lane += 2 * kLanes) {
-    Vector references[2], sums[2], moments[2];  // two vectors at a time: two chains of exponentials in flight
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) {
-      references[v] = hn::Load(F32(), reference + lane + v * kLanes);
-      sums[v] = moments[v] = hn::Zero(F32());
-    }
-    for (std::size_t j = 0; j < keys; j += 2)
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        float* at = tile + j * kTileQueries + lane + v * kLanes;
-        const bool two = j + 1 < keys;
-        const Vector first = weigh<kEntropy>(hn::Load(F32(), at), scale, references[v], sums[v], moments[v]);
-        Vector second = hn::Zero(F32());
-        if (two)
-          second = weigh<kEntropy>(hn::Load(F32(), at + kTileQueries), scale, references[v], sums[v], moments[v]);
-        if constexpr (Product::kElements == 2) {
-          hn::Store(Product::pair(first, second), F32(), tile + j / 2 * kTileQueries + lane + v * kLanes);
-        } else {
-          hn::Store(first, F32(), at);
-          if (two) hn::Store(second, F32(), at + kTileQueries);
-        }
-      }
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) {
-      const std::size_t at = lane + v * kLanes;
-      hn::Store(hn::Add(hn::Load(F32(), sum + at), sums[v]), F32(), sum + at);
-      if constexpr (kEntropy) hn::Store(hn::Add(hn::Load(F32(), moment + at), moments[v]), F32(), moment + at);
-    }
-  }
+  std::size_t lane = 0;
+  for (; lane + 2 * kLanes <= lanes; lane += 2 * kLanes)
+    weigh_vectors<Product, kEntropy, 2>(tile + lane, keys, scale, reference + lane, sum + lane, moment + lane);
+  if (lane < lanes)
+    weigh_vectors<Product, kEntropy, 1>(tile + lane, keys, scale, reference + lane, sum + lane, moment + lane);
 }
 
 /// out[c][r] = in[r][c] for 32-bit words. The stride of `in` is in bytes: its rows may start anywhere.
