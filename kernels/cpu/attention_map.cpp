@@ -36,37 +36,42 @@ void set_references(const AttentionMapBlock& block, float* reference) {
     if (block.log_sum_exp[i] != kNone) reference[i] = static_cast<float>(block.log_sum_exp[i] * std::numbers::log2e);
 }
 
-void start_lists(const AttentionMapBlock& block, float* threshold, const AttentionMapScratch& scratch) {
-  const std::size_t row = padded_top(block.top);
-  std::fill_n(threshold, kTileQueries, std::numeric_limits<float>::infinity());
-  std::fill_n(threshold, block.scores.queries, kNone);
-  std::fill_n(scratch.top_scores, block.scores.queries * row, kNone);
-  std::fill_n(scratch.top_keys, block.scores.queries * row, -1);
+// Nothing exceeds a list of a lane without a query.
+void start_lists(const AttentionMapBlock& block, const AttentionMapScratch& scratch) {
+  for (std::size_t n = 0; n < block.top; ++n) {
+    float* const scores = scratch.top_scores + n * kTileQueries;
+    std::fill_n(scores, kTileQueries, std::numeric_limits<float>::infinity());
+    std::fill_n(scores, block.scores.queries, kNone);
+    std::fill_n(scratch.top_keys + n * kTileQueries, kTileQueries, -1);
+  }
 }
 
 void write_lists(const AttentionMapBlock& block, float log2_scale, const float* reference,
                  const AttentionMapScratch& scratch) {
-  const std::size_t row = padded_top(block.top);
-  for (std::size_t i = 0; i < block.scores.queries; ++i) {
-    float* scores = scratch.top_scores + i * row;
-    for (std::size_t n = 0; n < row; n += kLanes) {
-      const Vector x =
-          hn::MulSub(hn::Load(F32(), scores + n), hn::Set(F32(), log2_scale), hn::Set(F32(), reference[i]));
-      hn::Store(exp2(x), F32(), scores + n);
+  const Vector scale = hn::Set(F32(), log2_scale);
+  alignas(kAlignment) float weights[kTileQueries];
+  for (std::size_t n = 0; n < block.top; ++n) {
+    const float* const scores = scratch.top_scores + n * kTileQueries;
+    const std::int32_t* const keys = scratch.top_keys + n * kTileQueries;
+    for (std::size_t lane = 0; lane < kTileQueries; lane += kLanes) {
+      const Vector x = hn::MulSub(hn::Load(F32(), scores + lane), scale, hn::Load(F32(), reference + lane));
+      hn::Store(exp2(x), F32(), weights + lane);
     }
-    std::copy_n(scores, block.top, block.top_weight + i * block.top_weight_stride);
-    std::copy_n(scratch.top_keys + i * row, block.top, block.top_index + i * block.top_index_stride);
+    for (std::size_t i = 0; i < block.scores.queries; ++i) {
+      block.top_weight[i * block.top_weight_stride + n] = weights[i];
+      block.top_index[i * block.top_index_stride + n] = keys[i];
+    }
   }
 }
 
 template <typename Product>
 void read_map(const AttentionMapBlock& block, const AttentionMapScratch& scratch) {
   const AttentionBlock& scores = block.scores;
-  const std::size_t lanes = (scores.queries + kStrip - 1) / kStrip * kStrip;
+  const std::size_t lanes = lanes_of(scores);
   const float log2_scale = log2_scale_of(scores);
-  alignas(kAlignment) float tile_maximum[kTileQueries], reference[kTileQueries], threshold[kTileQueries];
+  alignas(kAlignment) float tile_maximum[kTileQueries], reference[kTileQueries];
   set_references(block, reference);
-  if (block.top > 0) start_lists(block, threshold, scratch);
+  if (block.top > 0) start_lists(block, scratch);
   pack_queries<Product>(scores, scratch.tiles.query);
   for (std::size_t first_key = block.first_key; first_key < scores.keys; first_key += kTileKeys) {
     const Tile tile{scratch.tiles.weights, first_key, std::min(kTileKeys, scores.keys - first_key), lanes};
@@ -74,7 +79,7 @@ void read_map(const AttentionMapBlock& block, const AttentionMapScratch& scratch
     score_tile<Product>(scores, first_key, tile.keys, lanes, scratch.tiles, tile_maximum);
     if (needs_mask(scores, first_key, tile.keys))
       mask_tile(scores, first_key, tile.keys, lanes, tile.values, tile_maximum);
-    if (block.top > 0) insert_largest(tile, block.top, threshold, scratch);
+    if (block.top > 0) insert_largest(tile, block.top, scratch);
     if (!block.needs_weights()) continue;
     weigh_map_tile(tile, log2_scale, reference);
     if (block.received) add_received(tile, block.received);
@@ -138,8 +143,8 @@ ThreadMemory cut_thread(const AttentionMapArgs& args, const AttentionMapPlan& pl
   memory.scratch.tiles.query = cutter.cut<float>(args.query.shape[2] * kTileQueries);
   memory.scratch.tiles.weights = cutter.cut<float>(kTileKeys * kTileQueries);
   memory.scratch.diagonals = cutter.cut<float>(kDiagonalScratch);
-  memory.scratch.top_scores = cutter.cut<float>(kTileQueries * padded_top(plan.top));
-  memory.scratch.top_keys = cutter.cut<std::int32_t>(kTileQueries * padded_top(plan.top));
+  memory.scratch.top_scores = cutter.cut<float>(plan.top * kTileQueries);
+  memory.scratch.top_keys = cutter.cut<std::int32_t>(plan.top * kTileQueries);
   for (CellSums& row : memory.open_cells) row = cut_cells(plan, cutter);
   if (bytes) *bytes = cutter.used();
   return memory;

@@ -50,13 +50,11 @@ struct AttentionMapBlock {
 struct AttentionMapScratch {
   AttentionScratch tiles;            ///< without `out`
   float* diagonals = nullptr;        ///< [kDiagonalScratch]: a tile's diagonals, a row for each lane of a vector
-  float* top_scores = nullptr;       ///< [kTileQueries, padded_top(k)], the largest first
+  float* top_scores = nullptr;       ///< [k, kTileQueries], the largest first
   std::int32_t* top_keys = nullptr;  ///< the same shape
 };
 
 /// The most that diagonal rows take: [lanes][lanes * (vectors of queries + vectors of keys + 1)], with 1 to 16 lanes.
 inline constexpr std::size_t kDiagonalScratch = kMostMapLanes * (kTileQueries + kTileKeys + kMostMapLanes);
-
-constexpr std::size_t padded_top(std::size_t top) { return (top + kMostMapLanes - 1) / kMostMapLanes * kMostMapLanes; }
 
 }  // namespace lexiscope::cpu

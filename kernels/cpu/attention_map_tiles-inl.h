@@ -124,32 +124,42 @@ inline HWY_NOINLINE void add_cells(const AttentionMapBlock& block, const Tile& t
   }
 }
 
-/// Puts a score into a list, the largest first; behind equal ones, which came earlier.
-inline void insert(float score, std::int32_t key, std::size_t top, float* scores, std::int32_t* keys) {
-  std::size_t at = top - 1;
-  for (; at > 0 && scores[at - 1] < score; --at) {
-    scores[at] = scores[at - 1];
-    keys[at] = keys[at - 1];
+/// Puts a key into the lists of those lanes where `above` says that its score exceeds the list's last: behind equal
+/// scores, which came earlier.
+HWY_INLINE void insert_key(Vector score, std::int32_t key, hn::Mask<F32> above, std::size_t top, float* scores,
+                           std::int32_t* keys) {
+  const I32 i32;
+  const auto new_key = hn::Set(i32, key);
+  for (std::size_t n = (top - 1) * kTileQueries;; n -= kTileQueries) {  // what the score exceeds moves down a place
+    const Vector here = hn::Load(F32(), scores + n);
+    const auto key_here = hn::Load(i32, keys + n);
+    if (n == 0) {
+      hn::Store(hn::IfThenElse(above, score, here), F32(), scores);
+      hn::Store(hn::IfThenElse(hn::RebindMask(i32, above), new_key, key_here), i32, keys);
+      return;
+    }
+    const Vector before = hn::Load(F32(), scores + n - kTileQueries);
+    const auto key_before = hn::Load(i32, keys + n - kTileQueries);
+    const auto above_before = hn::Gt(score, before);
+    const Vector moved = hn::IfThenElse(above_before, before, score);
+    const auto key_moved = hn::IfThenElse(hn::RebindMask(i32, above_before), key_before, new_key);
+    hn::Store(hn::IfThenElse(above, moved, here), F32(), scores + n);
+    hn::Store(hn::IfThenElse(hn::RebindMask(i32, above), key_moved, key_here), i32, keys + n);
+    if (hn::AllFalse(F32(), above_before)) return;
+    above = above_before;
   }
-  scores[at] = score;
-  keys[at] = key;
 }
 
-/// Puts the tile's scores above each query's threshold, its k-th largest so far, into its list. Few are.
-inline HWY_NOINLINE void insert_largest(const Tile& tile, std::size_t top, float* threshold,
-                                        const AttentionMapScratch& scratch) {
-  const std::size_t row = padded_top(top);
-  for (std::size_t j = 0; j < tile.keys; ++j) {
-    const float* scores = tile.values + j * kTileQueries;
-    for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
-      const auto above = hn::Gt(hn::Load(F32(), scores + lane), hn::Load(F32(), threshold + lane));
-      if (hn::AllFalse(F32(), above)) continue;
-      for (std::size_t i = lane; i < lane + kLanes; ++i) {
-        if (!(scores[i] > threshold[i])) continue;
-        insert(scores[i], static_cast<std::int32_t>(tile.first_key + j), top, scratch.top_scores + i * row,
-               scratch.top_keys + i * row);
-        threshold[i] = scratch.top_scores[i * row + top - 1];
-      }
+/// Puts the tile's scores above a query's k-th largest so far into its list. Few are.
+inline HWY_NOINLINE void insert_largest(const Tile& tile, std::size_t top, const AttentionMapScratch& scratch) {
+  for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+    float* const scores = scratch.top_scores + lane;
+    std::int32_t* const keys = scratch.top_keys + lane;
+    for (std::size_t j = 0; j < tile.keys; ++j) {
+      const Vector score = hn::Load(F32(), tile.values + j * kTileQueries + lane);
+      const auto above = hn::Gt(score, hn::Load(F32(), scores + (top - 1) * kTileQueries));
+      if (!hn::AllFalse(F32(), above))
+        insert_key(score, static_cast<std::int32_t>(tile.first_key + j), above, top, scores, keys);
     }
   }
 }
