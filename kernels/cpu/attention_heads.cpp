@@ -60,15 +60,17 @@ PackedHeads cut_heads(const ConstTensorView& key, const ConstTensorView& value, 
 
 void pack_heads(const ConstTensorView& key, const ConstTensorView& value, const PackedHeads& packed) {
   const std::size_t keys = key.shape[1];
+  if (!packed.key && !packed.value) return;
   if (packed.key) {
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (std::size_t row = 0; row < key.shape[0] * keys; ++row) pack_keys(key, packed, row / keys, row % keys);
   }
   if (packed.value) {
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (std::size_t row = 0; row < key.shape[0] * packed.value_rows; ++row)
       pack_values(value, packed, row / packed.value_rows, row % packed.value_rows);
   }
+#pragma omp barrier
 }
 
 const float* key_words(const ConstTensorView& key, const PackedHeads& packed, std::size_t group) {
