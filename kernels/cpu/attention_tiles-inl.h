@@ -124,39 +124,47 @@ HWY_INLINE void add_values_up_to(std::size_t columns, const float* value, std::s
 /// Lanes that a block's queries take: whole vectors.
 inline std::size_t lanes_of(const AttentionBlock& block) { return (block.queries + kLanes - 1) / kLanes * kLanes; }
 
-/// work(vectors, lane) for strips that cover the lanes; `vectors` is a constant.
-template <typename Work>
-HWY_INLINE void for_each_strip(std::size_t lanes, const Work& work) {
-  std::size_t lane = 0;
-  for (; lane + kStrip <= lanes; lane += kStrip) work(std::integral_constant<int, kStripVectors>(), lane);
-  for (; lane < lanes; lane += kLanes) work(std::integral_constant<int, 1>(), lane);
+/// score_tile for the lanes of some vectors.
+template <typename Product, int kVectors>
+HWY_INLINE void score_strip(const AttentionBlock& block, std::size_t first_key, std::size_t keys, std::size_t lane,
+                            const AttentionScratch& scratch, float* tile_maximum) {
+  const std::size_t words = (block.head_dim + Product::kElements - 1) / Product::kElements;
+  for (std::size_t j = 0; j < keys; j += kRows)
+    score_up_to<Product, kVectors>(std::min<std::size_t>(kRows, keys - j), block.key + (first_key + j) * words, words,
+                                   scratch.query + lane, scratch.weights + j * kTileQueries + lane,
+                                   tile_maximum + lane);
 }
 
 /// Scores of `keys` keys and their maximum a query, in the first `lanes` lanes.
 template <typename Product>
 void score_tile(const AttentionBlock& block, std::size_t first_key, std::size_t keys, std::size_t lanes,
                 const AttentionScratch& scratch, float* tile_maximum) {
-  const std::size_t words = (block.head_dim + Product::kElements - 1) / Product::kElements;
   std::fill_n(tile_maximum, kTileQueries, kNone);
-  for_each_strip(lanes, [&](auto vectors, std::size_t lane) HWY_ATTR {
-    for (std::size_t j = 0; j < keys; j += kRows)
-      score_up_to<Product, vectors()>(std::min<std::size_t>(kRows, keys - j), block.key + (first_key + j) * words,
-                                      words, scratch.query + lane, scratch.weights + j * kTileQueries + lane,
-                                      tile_maximum + lane);
-  });
+  std::size_t lane = 0;
+  for (; lane + kStrip <= lanes; lane += kStrip)
+    score_strip<Product, kStripVectors>(block, first_key, keys, lane, scratch, tile_maximum);
+  for (; lane < lanes; lane += kLanes) score_strip<Product, 1>(block, first_key, keys, lane, scratch, tile_maximum);
+}
+
+/// add_values for the lanes of some vectors.
+template <typename Product, int kVectors>
+HWY_INLINE void add_strip_values(const AttentionBlock& block, std::size_t first_key, std::size_t keys, std::size_t lane,
+                                 const AttentionScratch& scratch) {
+  const std::size_t rows = (keys + Product::kElements - 1) / Product::kElements;
+  const float* value = block.value + first_key / Product::kElements * block.head_dim;
+  for (std::size_t c = 0; c < block.head_dim; c += kRows)
+    add_values_up_to<Product, kVectors>(std::min<std::size_t>(kRows, block.head_dim - c), value + c, block.head_dim,
+                                        rows, scratch.weights + lane, scratch.out + c * kTileQueries + lane);
 }
 
 /// out += value^T weights for the tile's keys.
 template <typename Product>
 void add_values(const AttentionBlock& block, std::size_t first_key, std::size_t keys, std::size_t lanes,
                 const AttentionScratch& scratch) {
-  const std::size_t rows = (keys + Product::kElements - 1) / Product::kElements;
-  const float* value = block.value + first_key / Product::kElements * block.head_dim;
-  for_each_strip(lanes, [&](auto vectors, std::size_t lane) HWY_ATTR {
-    for (std::size_t c = 0; c < block.head_dim; c += kRows)
-      add_values_up_to<Product, vectors()>(std::min<std::size_t>(kRows, block.head_dim - c), value + c, block.head_dim,
-                                           rows, scratch.weights + lane, scratch.out + c * kTileQueries + lane);
-  });
+  std::size_t lane = 0;
+  for (; lane + kStrip <= lanes; lane += kStrip)
+    add_strip_values<Product, kStripVectors>(block, first_key, keys, lane, scratch);
+  for (; lane < lanes; lane += kLanes) add_strip_values<Product, 1>(block, first_key, keys, lane, scratch);
 }
 
 inline bool has_visible_key(const AttentionBlock& block, std::size_t first_key, std::size_t keys) {
