@@ -1,9 +1,10 @@
-// Aligned host memory. Large buffers ask for huge pages: the random accesses of t-SNE and attention want few TLB
-// misses.
+// Aligned host memory. Large buffers ask for huge pages: the random accesses of t-SNE and attention, and weights that
+// stream by, want few TLB misses.
 #include "host/core/host_memory.h"
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,11 +16,13 @@ namespace {
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
-  const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;
-  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
-  void* memory = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded);
-  if (!memory) fail(ErrorCode::kOutOfMemory, "out of memory: {} bytes were needed in one piece", bytes);
-  if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);  // a hint: its failure changes nothing
+  // Whole huge pages, and one more where the rest fills most of it; elsewhere the rest stays on small ones.
+  const std::size_t huge = (bytes / kHugePage + (bytes % kHugePage >= kHugePage / 4 * 3)) * kHugePage;
+  const std::size_t rounded = std::max((std::max<std::size_t>(bytes, 1) + 63) / 64 * 64, huge);
+  void* memory = nullptr;
+  if (rounded < bytes || posix_memalign(&memory, huge > 0 ? kHugePage : 64, rounded) != 0)
+    fail(ErrorCode::kOutOfMemory, "out of memory: {} bytes were needed in one piece", bytes);
+  if (huge > 0) madvise(memory, huge, MADV_HUGEPAGE);  // a hint: its failure changes nothing
   return {memory, std::free};
 }
 
