@@ -60,6 +60,7 @@ void forward(benchmark::State& state, bool record) {
   }
   ForwardObserver nothing;
   Recorder recorder(model->config(), batch.rows());
+  model->forward(batch, nothing);  // the first pass prepares weights and buffers
   for (auto _ : state) {
     recorder.begin();
     benchmark::DoNotOptimize(model->forward(batch, record ? recorder : nothing).data);

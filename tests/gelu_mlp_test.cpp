@@ -129,6 +129,10 @@ INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, GeluMlp,
                          ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(129, 300),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
+INSTANTIATE_TEST_SUITE_P(ManyMoreRows, GeluMlp,
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1100),
+                                            ::testing::Values(20), ::testing::Values(33, 1601)),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, GeluMlp,
                          ::testing::Combine(::testing::ValuesIn(emulated_product_engines()), ::testing::Values(1, 65),
                                             ::testing::Values(1, 48), ::testing::Values(1, 63, 130)),

@@ -2,7 +2,9 @@
 // aliasing, the accuracy of its activations, the cut into tasks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -11,6 +13,8 @@
 #include <vector>
 
 #include "kernels/cpu/product_config.h"
+#include "kernels/cpu/task_shares.h"
+#include "kernels/cpu/tile_layout.h"
 #include "lexiscope/engine.h"
 #include "tests/support/bf16.h"
 #include "tests/support/compare.h"
@@ -114,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, Linear,
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRows, Linear,
                          ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(500),
-                                            ::testing::Values(127, 769), ::testing::Values(97)),
+                                            ::testing::Values(127, 769, 1601), ::testing::Values(97)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Linear,
                          ::testing::Combine(::testing::ValuesIn(emulated_product_engines()),
@@ -318,7 +322,8 @@ TEST(ProductConfig, CoversEveryRowAndPanelOnce) {
     for (const std::size_t panels : {1, 2, 8, 32})
       for (const int threads : {1, 2, 3, 16, 64})
         for (const Units units : {Units::vectors, Units::tiles}) {
-          const auto config = cpu::choose_product_config(rows, panels, threads, units);
+          const auto config = units == Units::tiles ? cpu::choose_tile_config(rows, panels, threads)
+                                                    : cpu::choose_product_config(rows, panels, threads);
           std::vector<int> times(rows * panels);
           for (std::size_t index = 0; index < config.tasks(); ++index) {
             const cpu::Task task = config.task(index);
@@ -331,16 +336,34 @@ TEST(ProductConfig, CoversEveryRowAndPanelOnce) {
 }
 
 TEST(ProductConfig, GivesEveryThreadAnEvenShare) {
-  const auto tasks = [](std::size_t rows, int threads, Units units = Units::vectors) {
-    return cpu::choose_product_config(rows, 8, threads, units).tasks();
-  };
+  const auto tasks = [](std::size_t rows, int threads) { return cpu::choose_product_config(rows, 8, threads).tasks(); };
   EXPECT_EQ(tasks(16, 2), 2);   // panels
   EXPECT_EQ(tasks(48, 2), 2);   // rows
   EXPECT_EQ(tasks(129, 2), 4);  // 3 blocks of 64 would leave one thread idle
   EXPECT_EQ(tasks(4096, 2), 64);
-  EXPECT_EQ(tasks(120, 2, Units::tiles), 2);  // panels
-  EXPECT_EQ(tasks(500, 2, Units::tiles), 4);
-  EXPECT_EQ(tasks(4096, 2, Units::tiles), 32);
+}
+
+TEST(ProductConfig, GivesEveryThreadManyTasksOnTiles) {
+  const auto tasks = [](std::size_t rows, std::size_t columns) {
+    return cpu::choose_tile_config(rows, cpu::tile_pairs(columns), 2).tasks();
+  };
+  EXPECT_EQ(tasks(128, 384), 12);  // as many as there are pairs of tiles
+  EXPECT_EQ(tasks(128, 1536), 16);
+  EXPECT_EQ(tasks(512, 384), 16);
+  EXPECT_EQ(tasks(4096, 1536), 128);  // no more columns than fit a task's sums
+}
+
+// Every task is run once, by whichever thread, even if some never come.
+TEST(TaskShares, RunEveryTaskOnce) {
+  for (const std::size_t tasks : {0, 1, 2, 7, 64})
+    for (const int threads : {1, 2, 5}) {
+      std::vector<int> times(tasks);
+      cpu::TaskShares shares(tasks, threads);
+#pragma omp parallel num_threads(threads)
+      if (threads == 1 || omp_get_thread_num() != 0)
+        shares.run(omp_get_thread_num(), [&](std::size_t task) { ++std::atomic_ref(times[task]); });
+      EXPECT_THAT(times, ::testing::Each(1)) << tasks << " " << threads;
+    }
 }
 
 }  // namespace

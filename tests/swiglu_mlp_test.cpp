@@ -140,6 +140,10 @@ INSTANTIATE_TEST_SUITE_P(ManyRowsAndBlocks, SwigluMlp,
                          ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(65, 300),
                                             ::testing::Values(31, 401), ::testing::Values(129, 775)),
                          EngineNames());
+INSTANTIATE_TEST_SUITE_P(ManyMoreRows, SwigluMlp,
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(1100),
+                                            ::testing::Values(20), ::testing::Values(33, 1601)),
+                         EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, SwigluMlp,
                          ::testing::Combine(::testing::ValuesIn(emulated_product_engines()), ::testing::Values(1, 65),
                                             ::testing::Values(1, 48), ::testing::Values(1, 63, 130)),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/core/host_memory.h"
+#include "kernels/cpu/linear.h"
 #include "kernels/cpu/tile_product-inl.h"
 #include "tests/support/compare.h"
 #include "tests/support/product_bounds.h"
@@ -35,7 +36,7 @@ struct Problem {
   std::size_t rows, in, out;
   std::vector<float> x, weight;
   PackedWeights packed;
-  Tensor storage;
+  Tensor storage, parts;
 
   Problem(std::size_t rows_, std::size_t in_, std::size_t out_)
       : rows(rows_), in(in_), out(out_), x(random_normal(rows * in, 1)), weight(random_normal(out * in, 2)) {
@@ -44,22 +45,24 @@ struct Problem {
     float* const data = storage.vector<float>().data;
     pack_weights({weight.data(), out, in, in}, packed, data, 1);
     packed.data = data;
+    parts = allocate_host_tensor(DType::bf16, std::vector{size_of_parts(packed)});
+    split_weights(packed, static_cast<std::uint16_t*>(parts.view().data), 2);
   }
 
-  // x times all panels, which are at most kPanelsPerTileBlock: [rows, out].
+  // x times all columns, in tasks of `panels` pairs of tiles: [rows, out].
   template <typename Tiles>
-  std::vector<float> run(const Tiles& tiles) const {
+  std::vector<float> run(const Tiles& tiles, bool keep_parts, std::size_t panels) const {
+    PackedWeights weights = packed;
+    if (keep_parts) weights.parts = static_cast<const std::uint16_t*>(parts.view().data);
     Scratch memory;
-    const TileScratch scratch = memory.get();
-    for (std::size_t block = 0; block < packed.blocks(); ++block) {
-      tile_product::split_rows({x.data() + block * kBlockDepth, rows, packed.depth(block), in}, scratch.x);
-      tile_product::multiply_columns(tiles, rows, packed, block, 0, packed.panels(), block > 0, scratch, scratch.sums,
-                                     TileScratch::kSumsStride);
-    }
-    std::vector<float> y;
-    for (std::size_t t = 0; t < rows; ++t) {
-      const float* row = scratch.sums + t * TileScratch::kSumsStride;
-      y.insert(y.end(), row, row + out);
+    TileScratch scratch = memory.get();
+    std::vector<float> y(rows * out);
+    for (std::size_t first = 0; first < tile_pairs(out); first += panels) {
+      const Task task{0, rows, first, std::min(tile_pairs(out), first + panels)};
+      tile_product::multiply_task(tiles, {x.data(), rows, in, in}, weights, task, scratch);
+      const std::size_t column = first * kTilePair, stride = task.panels() * kTilePair;
+      for (std::size_t t = 0; t < rows; ++t)
+        std::copy_n(scratch.sums + t * stride, std::min(out - column, stride), y.data() + t * out + column);
     }
     return y;
   }
@@ -70,7 +73,7 @@ class TileProduct : public ::testing::TestWithParam<std::tuple<std::size_t, std:
 TEST_P(TileProduct, AgreesWithDouble) {
   const auto [rows, in, out] = GetParam();
   const Problem problem(rows, in, out);
-  const std::vector<float> y = problem.run(SoftwareTiles());
+  const std::vector<float> y = problem.run(SoftwareTiles(), true, 3);
   double worst = 0;
   for (std::size_t t = 0; t < rows; ++t)
     for (std::size_t j = 0; j < out; ++j) {
@@ -82,13 +85,15 @@ TEST_P(TileProduct, AgreesWithDouble) {
       worst = std::max(worst, error_share(y[t * out + j], want, tile_roundings(in) * kUnitF32 * magnitude));
     }
   EXPECT_LE(worst, 1.0);
+  EXPECT_EQ(problem.run(SoftwareTiles(), false, 5), y) << "parts made for the task";
   if (tiles_present()) {
-    EXPECT_EQ(problem.run(HardwareTiles()), y);
+    EXPECT_EQ(problem.run(HardwareTiles(), true, 1), y);
+    EXPECT_EQ(problem.run(HardwareTiles(), false, 2), y);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, TileProduct,
-                         ::testing::Combine(::testing::Values(1, 33, 128), ::testing::Values(1, 31, 33, 384, 500),
+                         ::testing::Combine(::testing::Values(1, 33, 128), ::testing::Values(1, 31, 33, 384, 500, 1601),
                                             ::testing::Values(1, 48, 97, 384)));
 
 // The sum of the three parts is the number, and each is a bf16.
@@ -101,7 +106,8 @@ TEST(TileProduct, SplitsANumberExactly) {
   tile_product::split_rows({x.data(), 64, kTileDepth, kTileDepth}, scratch.x);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t row = i / kTileDepth, k = i % kTileDepth;
-    const std::uint16_t* tile = scratch.x + row / kTileSide * kParts * kTileElements + row % kTileSide * kTileDepth;
+    const std::uint16_t* tile =
+        scratch.x.at(row / kTilePair, 0) + row / kTileSide % 2 * kTileBlock + row % kTileSide * kTileDepth;
     const std::size_t place = k % kTileSide * 2 + k / kTileSide;
     double sum = 0;
     float part[kParts];

@@ -36,8 +36,10 @@ void ReferenceEngine::do_gelu_mlp(const GeluMlpArgs& args) {
 }
 
 void CpuEngine::do_gelu_mlp(const GeluMlpArgs& args) {
-  const auto work = cpu::gelu_mlp(args, static_cast<const CpuPackedMatrix&>(*args.up).weights(),
-                                  static_cast<const CpuPackedMatrix&>(*args.down).weights());
+  const auto weights_of = [&](const PackedMatrix* matrix) {
+    return static_cast<const CpuPackedMatrix&>(*matrix).weights(args.x.rows, context());
+  };
+  const auto work = cpu::gelu_mlp(args, weights_of(args.up), weights_of(args.down));
   cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 

@@ -1,12 +1,21 @@
 // Packing weights and the linear layer on the engines: the checks that all share, and the calls into the kernels.
 #include "kernels/cpu/linear.h"
 
+#include <atomic>
+
 #include "host/core/views.h"
 #include "host/engines/engines.h"
 #include "host/engines/packed_matrix.h"
 #include "kernels/reference/linear.h"
 
 namespace lexiscope {
+namespace {
+
+std::atomic<std::size_t> bytes_of_parts = 0;  // of all matrices
+
+std::size_t bytes_of(const Tensor& vector) { return vector.view().shape[0] * size_of(vector.view().dtype); }
+
+}  // namespace
 
 ReferencePackedMatrix::ReferencePackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine)
     : PackedMatrix(weight.rows, weight.columns, engine), in_bf16_(precision == DType::bf16) {
@@ -25,6 +34,27 @@ CpuPackedMatrix::CpuPackedMatrix(MatrixView<const float> weight, DType precision
   float* packed = storage_.vector<float>().data;
   cpu::pack_weights(weight, weights_, packed, threads);
   weights_.data = packed;
+}
+
+CpuPackedMatrix::~CpuPackedMatrix() {
+  if (weights_with_parts_.parts) bytes_of_parts -= bytes_of(parts_);
+}
+
+const cpu::PackedWeights& CpuPackedMatrix::weights(std::size_t rows, const cpu::Context& context) const {
+  if (cpu::choose_units(rows, weights_, context) == cpu::Units::vectors) return weights_;
+  std::call_once(asked_for_parts_, [&] { keep_parts(context.threads); });
+  return weights_with_parts_;
+}
+
+void CpuPackedMatrix::keep_parts(int threads) const {
+  weights_with_parts_ = weights_;
+  const std::size_t size[] = {cpu::size_of_parts(weights_)};
+  if (bytes_of_parts + size[0] * size_of(DType::bf16) > kMostBytesOfParts) return;
+  parts_ = allocate_host_tensor(DType::bf16, size);
+  bytes_of_parts += bytes_of(parts_);
+  auto* const parts = static_cast<std::uint16_t*>(parts_.view().data);
+  cpu::split_weights(weights_, parts, threads);
+  weights_with_parts_.parts = parts;
 }
 
 std::unique_ptr<PackedMatrix> Engine::pack(MatrixView<const float> weight, DType precision) {
@@ -62,7 +92,7 @@ void ReferenceEngine::do_linear(const LinearArgs& args) {
 }
 
 void CpuEngine::do_linear(const LinearArgs& args) {
-  const cpu::PackedWeights& weights = static_cast<const CpuPackedMatrix&>(*args.weight).weights();
+  const cpu::PackedWeights& weights = static_cast<const CpuPackedMatrix&>(*args.weight).weights(args.x.rows, context());
   cpu::linear(args, weights, context(cpu::linear_workspace(args, weights, context())));
 }
 

@@ -1,10 +1,12 @@
 // The weight matrices that the library's own engines hold, and the checks of arguments that name one.
 #pragma once
 
+#include <mutex>
 #include <vector>
 
 #include "host/core/host_memory.h"
 #include "host/core/require.h"
+#include "kernels/cpu/context.h"
 #include "kernels/cpu/packed_weights.h"
 #include "kernels/reference/weight.h"
 #include "lexiscope/ops/linear.h"
@@ -28,12 +30,24 @@ class ReferencePackedMatrix final : public PackedMatrix {
 class CpuPackedMatrix final : public PackedMatrix {
  public:
   CpuPackedMatrix(MatrixView<const float> weight, DType precision, std::string_view engine, int threads);
+  ~CpuPackedMatrix() override;
+  /// As the product with so many rows reads it. The first that tiles multiply makes the weights' parts, which are kept
+  /// as long as those of all matrices of the process take less than kMostBytesOfParts.
+  const cpu::PackedWeights& weights(std::size_t rows, const cpu::Context& context) const;
   const cpu::PackedWeights& weights() const noexcept { return weights_; }
 
  private:
+  void keep_parts(int threads) const;
+
   Tensor storage_;
   cpu::PackedWeights weights_;
+  mutable std::once_flag asked_for_parts_;
+  mutable Tensor parts_;
+  mutable cpu::PackedWeights weights_with_parts_;  ///< weights_, and the parts if there was room
 };
+
+/// A model of 85 million weights.
+inline constexpr std::size_t kMostBytesOfParts = std::size_t{512} << 20;
 
 /// Throws Error{kInvalidArgument} unless `weight` is there, was packed by the engine of that name, and takes rows of
 /// `columns` elements. `argument` is the operation and the argument, as in "linear: weight".

@@ -39,10 +39,10 @@ void ReferenceEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
 }
 
 void CpuEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
-  const auto weights = [](const PackedMatrix* matrix) {
-    return static_cast<const CpuPackedMatrix&>(*matrix).weights();
+  const auto weights_of = [&](const PackedMatrix* matrix) {
+    return static_cast<const CpuPackedMatrix&>(*matrix).weights(args.x.rows, context());
   };
-  const auto work = cpu::swiglu_mlp(args, weights(args.gate), weights(args.up), weights(args.down));
+  const auto work = cpu::swiglu_mlp(args, weights_of(args.gate), weights_of(args.up), weights_of(args.down));
   cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 

@@ -25,7 +25,8 @@ inline constexpr std::size_t kBlockDepth = 384;
 struct PackedWeights {
   const float* data = nullptr;  ///< kAlignment-aligned words
   std::size_t out = 0, in = 0;
-  std::size_t steps_in_word = 1;  ///< 2: bf16
+  std::size_t steps_in_word = 1;         ///< 2: bf16
+  const std::uint16_t* parts = nullptr;  ///< of weights in f32, for tiles (tile_layout.h), where they are kept
 
   std::size_t panels() const noexcept { return (out + kPanelColumns - 1) / kPanelColumns; }
   std::size_t blocks() const noexcept { return (in + kBlockDepth - 1) / kBlockDepth; }

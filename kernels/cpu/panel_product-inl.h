@@ -209,29 +209,14 @@ inline void linear_task(const LinearArgs& args, const PackedWeights& weights, Ma
     }
 }
 
-// The sums x W^T of at most kRowsPerTileBlock rows and kPanelsPerTileBlock panels, left in the scratch.
-template <typename Tiles>
-void multiply_on_tiles(const Tiles& tiles, MatrixView<const float> x, const PackedWeights& weights,
-                       std::size_t first_panel, std::size_t panels, const TileScratch& scratch) {
-  for (std::size_t block = 0; block < weights.blocks(); ++block) {
-    tile_product::split_rows(columns_from(x, block * kBlockDepth, weights.depth(block)), scratch.x);
-    tile_product::multiply_columns(tiles, x.rows, weights, block, first_panel, panels, block > 0, scratch, scratch.sums,
-                                   TileScratch::kSumsStride);
-  }
-}
-
 // linear_task on tiles.
 inline void linear_tile_task(const LinearArgs& args, const PackedWeights& weights, MatrixView<const float> factor,
-                             Task task, const TileScratch& scratch) {
+                             Task task, TileScratch& scratch) {
   const HardwareTiles tiles;
-  for (std::size_t t = task.first_row; t < task.last_row; t += kRowsPerTileBlock)
-    for (std::size_t panel = task.first_panel; panel < task.last_panel; panel += kPanelsPerTileBlock) {
-      const std::size_t rows = std::min(kRowsPerTileBlock, task.last_row - t), column = panel * kPanelColumns;
-      const std::size_t panels = std::min(kPanelsPerTileBlock, task.last_panel - panel);
-      multiply_on_tiles(tiles, args.x.rows_from(t, rows), weights, panel, panels, scratch);
-      finish_sums(scratch.sums, TileScratch::kSumsStride,
-                  finish_of(args, factor, t, rows, column, std::min(weights.out - column, panels * kPanelColumns)));
-    }
+  tile_product::multiply_task(tiles, args.x.rows_from(task.first_row, task.rows()), weights, task, scratch);
+  const std::size_t column = task.first_panel * kTilePair, stride = task.panels() * kTilePair;
+  finish_sums(scratch.sums, stride,
+              finish_of(args, factor, task.first_row, task.rows(), column, std::min(weights.out - column, stride)));
 }
 
 }  // namespace lexiscope::cpu::HWY_NAMESPACE

@@ -1,6 +1,7 @@
 // A two-layer perceptron in one parallel region. Many rows: each thread takes a block of rows through chunks of hidden
 // units, so that a chunk of hidden activations goes from the one product to the other inside the second-level cache.
-// Few rows: threads own panels of the products, with the hidden activations shared and a barrier between.
+// Few rows, and all on tiles: threads own panels of the products, with the hidden activations shared and a barrier
+// between.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/perceptron.cpp"
 #include "kernels/cpu/perceptron.h"
@@ -10,6 +11,7 @@
 
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/panel_product-inl.h"
+#include "kernels/cpu/task_shares.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lexiscope::cpu::HWY_NAMESPACE {
@@ -34,14 +36,6 @@ void hidden_panel(const Perceptron& args, std::size_t first, std::size_t panel, 
                 .y = units});
 }
 
-Finish finish_of_down(const Perceptron& args, std::size_t first, std::size_t rows) {
-  return {.bias = args.down_bias.data,
-          .activation = Activation::none,
-          .factor = {},
-          .residual = args.residual.empty() ? args.residual : args.residual.rows_from(first, rows),
-          .y = args.y.rows_from(first, rows)};
-}
-
 // y of at most kRowsPerBlock rows. hidden: [kRowsPerBlock, kBlockDepth]; sums: [kRowsPerBlock, 48 * down.panels()].
 void perceptron_rows(const Perceptron& args, std::size_t first, std::size_t rows, float* hidden, float* sums) {
   const PackedWeights& down = args.down;
@@ -56,41 +50,12 @@ void perceptron_rows(const Perceptron& args, std::size_t first, std::size_t rows
     for (std::size_t panel = 0; panel < down.panels(); ++panel)
       multiply_block(units, down, chunk, panel, chunk > 0, sums + panel * kPanelColumns, sums_stride);
   }
-  finish_sums(sums, sums_stride, finish_of_down(args, first, rows));
-}
-
-// The same on tiles, of at most kRowsPerTileBlock rows. hidden: [kRowsPerTileBlock, kBlockDepth]; sums:
-// [kRowsPerTileBlock, tile_columns(down.panels())].
-void perceptron_tile_rows(const Perceptron& args, std::size_t first, std::size_t rows, float* hidden, float* sums,
-                          const TileScratch& scratch) {
-  static_assert(kBlockDepth == kPanelsPerTileBlock * kPanelColumns);
-  const HardwareTiles tiles;
-  const PackedWeights& down = args.down;
-  const std::size_t sums_stride = tile_columns(down.panels());
-  for (std::size_t chunk = 0; chunk < down.blocks(); ++chunk) {
-    const MatrixView<float> units{hidden, rows, down.depth(chunk), kBlockDepth};
-    const std::size_t first_panel = chunk * kPanelsPerTileBlock;
-    const std::size_t panels = std::min(kPanelsPerTileBlock, args.up.panels() - first_panel);
-    const auto layer = [&](const PackedWeights& weights, VectorView<const float> bias, Activation activation,
-                           MatrixView<const float> factor) {
-      multiply_on_tiles(tiles, args.x.rows_from(first, rows), weights, first_panel, panels, scratch);
-      finish_sums(scratch.sums, TileScratch::kSumsStride,
-                  {.bias = bias.empty() ? nullptr : bias.data + chunk * kBlockDepth,
-                   .activation = activation,
-                   .factor = factor,
-                   .residual = {},
-                   .y = units});
-    };
-    if (args.gate.data) {
-      layer(args.gate, args.gate_bias, args.activation, {});
-      layer(args.up, args.up_bias, Activation::none, units);
-    } else {
-      layer(args.up, args.up_bias, args.activation, {});
-    }
-    tile_product::split_rows(units, scratch.x);
-    tile_product::multiply_columns(tiles, rows, down, chunk, 0, down.panels(), chunk > 0, scratch, sums, sums_stride);
-  }
-  finish_sums(sums, sums_stride, finish_of_down(args, first, rows));
+  finish_sums(sums, sums_stride,
+              {.bias = args.down_bias.data,
+               .activation = Activation::none,
+               .factor = {},
+               .residual = args.residual.empty() ? args.residual : args.residual.rows_from(first, rows),
+               .y = args.y.rows_from(first, rows)});
 }
 
 }  // namespace lexiscope::cpu::HWY_NAMESPACE
@@ -101,50 +66,45 @@ namespace lexiscope::cpu {
 namespace {
 
 HWY_EXPORT(perceptron_rows);
-HWY_EXPORT(perceptron_tile_rows);
+
+inline constexpr std::size_t kHiddenRows = 1024;  // whose hidden activations are in memory at once, on tiles
+
+bool by_rows(const Perceptron& args, const Context& context) {
+  return choose_units(args.x.rows, args.up, context) == Units::vectors &&
+         threads_own_rows(args.x.rows, context.threads);
+}
 
 // One thread's part of the workspace where threads own rows.
 struct RowScratch {
   float *hidden, *sums;
-  std::byte* tiles = nullptr;
 
-  RowScratch(WorkspaceCutter& cutter, const PackedWeights& down, Units units) {
-    const std::size_t rows = units == Units::tiles ? kRowsPerTileBlock : kRowsPerBlock;
-    hidden = cutter.cut<float>(rows * kBlockDepth);
-    sums = cutter.cut<float>(rows * tile_columns(down.panels()));
-    if (units == Units::tiles) tiles = cutter.cut<std::byte>(TileScratch::bytes());
-  }
+  RowScratch(WorkspaceCutter& cutter, const PackedWeights& down)
+      : hidden(cutter.cut<float>(kRowsPerBlock * kBlockDepth)),
+        sums(cutter.cut<float>(kRowsPerBlock * down.panels() * kPanelColumns)) {}
 
-  static std::size_t bytes(const PackedWeights& down, Units units) {
+  static std::size_t bytes(const PackedWeights& down) {
     WorkspaceCutter cutter(nullptr);
-    RowScratch(cutter, down, units);
+    RowScratch(cutter, down);
     return cutter.used();
   }
 };
 
-void by_rows(const Perceptron& args, Units units, const Context& context) {
-  const ProductConfig config = choose_product_config(args.x.rows, args.down.panels(), context.threads, units);
-  const std::size_t scratch_bytes = RowScratch::bytes(args.down, units);
+void all_rows(const Perceptron& args, const Context& context) {
+  const ProductConfig config = choose_product_config(args.x.rows, args.down.panels(), context.threads);
+  const std::size_t scratch_bytes = RowScratch::bytes(args.down);
 #pragma omp parallel num_threads(context.threads)
   {
     WorkspaceCutter cutter(context.workspace.data() + static_cast<std::size_t>(omp_get_thread_num()) * scratch_bytes);
-    const RowScratch scratch(cutter, args.down, units);
+    const RowScratch scratch(cutter, args.down);
 #pragma omp for schedule(dynamic)
     for (std::size_t index = 0; index < config.tasks(); ++index) {
       const Task task = config.task(index);
-      const std::size_t rows = task.last_row - task.first_row;
-      if (units == Units::tiles) {
-        WorkspaceCutter tile_cutter(scratch.tiles);
-        HWY_DYNAMIC_DISPATCH(perceptron_tile_rows)
-        (args, task.first_row, rows, scratch.hidden, scratch.sums, TileScratch(tile_cutter));
-      } else {
-        HWY_DYNAMIC_DISPATCH(perceptron_rows)(args, task.first_row, rows, scratch.hidden, scratch.sums);
-      }
+      HWY_DYNAMIC_DISPATCH(perceptron_rows)(args, task.first_row, task.rows(), scratch.hidden, scratch.sums);
     }
   }
 }
 
-// The hidden activations of all rows, and each thread's scratch.
+// Of at most kHiddenRows rows: the hidden activations, and each thread's scratch.
 struct PanelWorkspace {
   MatrixView<float> hidden;
   std::byte* scratch;
@@ -153,51 +113,57 @@ struct PanelWorkspace {
   PanelWorkspace(const Perceptron& args, const Context& context, std::byte* base)
       : scratch_bytes(LinearTasks(args.x.rows, args.up, context).scratch_bytes()) {
     WorkspaceCutter cutter(base);
-    const std::size_t units = args.up.out;
-    hidden = {cutter.cut<float>(args.x.rows * units), args.x.rows, units, units};
+    const std::size_t units = args.up.out, rows = std::min(args.x.rows, kHiddenRows);
+    hidden = {cutter.cut<float>(rows * units), rows, units, units};
     scratch = cutter.cut<std::byte>(static_cast<std::size_t>(context.threads) * scratch_bytes);
     bytes = cutter.used();
   }
 };
 
-void by_panels(const Perceptron& args, const Context& context) {
-  const PanelWorkspace workspace(args, context, context.workspace.data());
-  const MatrixView<float> hidden = workspace.hidden;
+void all_panels(const Perceptron& args, const PanelWorkspace& workspace, const Context& context) {
+  const MatrixView<float> hidden = workspace.hidden.rows_from(0, args.x.rows);
   const bool gated = args.gate.data != nullptr;
   const LinearArgs gate_args{.x = args.x, .bias = args.gate_bias, .activation = args.activation, .y = hidden};
   const LinearArgs up_args{
       .x = args.x, .bias = args.up_bias, .activation = gated ? Activation::none : args.activation, .y = hidden};
   const LinearArgs down_args{.x = hidden, .bias = args.down_bias, .residual = args.residual, .y = args.y};
   const LinearTasks up(args.x.rows, args.up, context), down(args.x.rows, args.down, context);
+  TaskShares up_shares(up.count(), context.threads), down_shares(down.count(), context.threads);
 #pragma omp parallel num_threads(context.threads)
   {
-    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-    std::byte* const scratch = workspace.scratch + thread * workspace.scratch_bytes;
-#pragma omp for schedule(dynamic)
-    for (std::size_t task = 0; task < up.count(); ++task) {
-      if (gated) up.run(task, gate_args, args.gate, {}, scratch);
-      up.run(task, up_args, args.up, gated ? hidden : MatrixView<const float>{}, scratch);
-    }
-#pragma omp for schedule(dynamic)
-    for (std::size_t task = 0; task < down.count(); ++task) down.run(task, down_args, args.down, {}, scratch);
+    const int thread = omp_get_thread_num();
+    std::byte* const memory = workspace.scratch + static_cast<std::size_t>(thread) * workspace.scratch_bytes;
+    TileScratch up_scratch = up.scratch(memory), down_scratch = down.scratch(memory);
+    up_shares.run(thread, [&](std::size_t task) {
+      if (gated) up.run(task, gate_args, args.gate, {}, up_scratch);
+      up.run(task, up_args, args.up, gated ? hidden : MatrixView<const float>{}, up_scratch);
+    });
+#pragma omp barrier
+    down_shares.run(thread, [&](std::size_t task) { down.run(task, down_args, args.down, {}, down_scratch); });
   }
+}
+
+Perceptron rows_of(const Perceptron& args, std::size_t first, std::size_t rows) {
+  Perceptron part = args;
+  part.x = args.x.rows_from(first, rows);
+  part.y = args.y.rows_from(first, rows);
+  if (!args.residual.empty()) part.residual = args.residual.rows_from(first, rows);
+  return part;
 }
 
 }  // namespace
 
 std::size_t perceptron_workspace(const Perceptron& args, const Context& context) {
-  const Units units = choose_units(args.x.rows, args.up, context);
-  if (threads_own_rows(args.x.rows, context.threads, units))
-    return static_cast<std::size_t>(context.threads) * RowScratch::bytes(args.down, units);
+  if (by_rows(args, context)) return static_cast<std::size_t>(context.threads) * RowScratch::bytes(args.down);
   return PanelWorkspace(args, context, nullptr).bytes;
 }
 
 void perceptron(const Perceptron& args, const Context& context) {
-  const Units units = choose_units(args.x.rows, args.up, context);
-  if (threads_own_rows(args.x.rows, context.threads, units))
-    by_rows(args, units, context);
-  else
-    by_panels(args, context);
+  if (by_rows(args, context)) return all_rows(args, context);
+  const PanelWorkspace workspace(args, context, context.workspace.data());
+  const std::size_t parts = (args.x.rows + kHiddenRows - 1) / kHiddenRows, step = (args.x.rows + parts - 1) / parts;
+  for (std::size_t first = 0; first < args.x.rows; first += step)
+    all_panels(rows_of(args, first, std::min(step, args.x.rows - first)), workspace, context);
 }
 
 }  // namespace lexiscope::cpu

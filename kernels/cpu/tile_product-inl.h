@@ -3,8 +3,8 @@
 // below 2^-23 |x w|: a rounding or two of f32. Products of bf16 are exact, and sums are f32's, of as few roundings as
 // there are tiles. Six products of bf16 take 6/16 of the time of one in f32.
 //
-//   x        [tile of 16 rows][step of 32][high, middle, low][16 rows][32]
-//   weights  [step of 32][tile of 16 columns, of two][high, middle, low][16 pairs of steps][16 columns][2]
+//   x        [pair of tiles of 16 rows][step of 32][tile][high, middle, low][16 rows][32]
+//   weights  [pair of tiles of 16 columns][step of 32][tile][high, middle, low][16 pairs of steps][16 columns][2]
 //
 // A step's pairs are (k, k + 16), on both sides, so that two vectors of f32 become one of pairs without a shuffle.
 #if defined(LEXISCOPE_KERNELS_CPU_TILE_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -19,8 +19,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/packed_weights.h"
-#include "kernels/cpu/tile_registers.h"
-#include "kernels/cpu/tile_scratch.h"
+#include "kernels/cpu/tile_layout.h"
 #include "lexiscope/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -57,68 +56,75 @@ HWY_INLINE void split_row(const float* HWY_RESTRICT first, const float* HWY_REST
   }
 }
 
-/// x [rows, at most kBlockDepth] for multiply_columns; rows are filled up to whole pairs of tiles with zeros.
-inline void split_rows(MatrixView<const float> x, std::uint16_t* parts) {
-  for (std::size_t tile = 0; tile < whole_tile_pairs(x.rows); tile += kTileSide)
-    for (std::size_t k = 0; k < x.columns; k += kTileDepth, parts += kParts * kTileElements)
-      for (std::size_t i = 0; i < kTileSide; ++i) {
-        std::uint16_t* const to = parts + i * kTileDepth;
-        const float* const from = tile + i < x.rows ? x.row(tile + i) + k : nullptr;
-        if (from && k + kTileDepth <= x.columns) {
-          split_row(from, from + kTileSide, to);
-        } else {
-          float padded[kTileDepth] = {};
-          if (from) std::copy_n(from, x.columns - k, padded);
-          split_row(padded, padded + kTileSide, to);
-        }
+/// Rows are filled up to whole pairs of tiles, and columns to whole steps, with zeros.
+inline void split_rows(MatrixView<const float> x, const TileParts<std::uint16_t>& parts) {
+  for (std::size_t i = 0; i < tile_pairs(x.rows) * kTilePair; ++i)
+    for (std::size_t k = 0; k < x.columns; k += kTileDepth) {
+      std::uint16_t* const to =
+          parts.at(i / kTilePair, k / kTileDepth) + i / kTileSide % 2 * kTileBlock + i % kTileSide * kTileDepth;
+      const float* const from = i < x.rows ? x.row(i) + k : nullptr;
+      if (from && k + kTileDepth <= x.columns) {
+        split_row(from, from + kTileSide, to);
+      } else {
+        float padded[kTileDepth] = {};
+        if (from) std::copy_n(from, x.columns - k, padded);
+        split_row(padded, padded + kTileSide, to);
       }
+    }
 }
 
-/// One block of the weights of two tiles of columns, split bit by bit while another is multiplied with.
-class ColumnSplitter {
- public:
-  /// Each of `columns` begins with the first step's 16 columns.
-  ColumnSplitter(const float* first, const float* second, std::size_t depth, std::uint16_t* parts)
-      : columns_{first, second}, depth_(depth), rows_(2 * kTileSide * steps_of(depth)), parts_(parts) {}
-
-  void split(std::size_t rows) {
-    constexpr float kZeros[kTileSide] = {};
-    for (const std::size_t end = std::min(rows_, row_ + rows); row_ < end; ++row_) {
-      const std::size_t pair = row_ % kTileSide, tile = row_ / kTileSide;  // tiles lie step by step, two in each
-      const std::size_t first = tile / 2 * kTileDepth + pair, second = first + kTileSide;
-      const float* const columns = columns_[tile % 2];
-      split_row(first < depth_ ? columns + first * kPanelColumns : kZeros,
-                second < depth_ ? columns + second * kPanelColumns : kZeros,
-                parts_ + tile * kParts * kTileElements + pair * kTileDepth);
-    }
+/// The block of a pair of columns that begins at a step: [at most kStepsPerTileBlock][kPairBlock].
+inline void split_columns(const PackedWeights& weights, std::size_t pair, std::size_t first_step,
+                          std::uint16_t* parts) {
+  static_assert(kBlockDepth == kStepsPerTileBlock * kTileDepth, "a block of tiles is one of the packed weights");
+  constexpr float kZeros[kTileSide] = {};
+  constexpr std::size_t kTilesInPanel = kPanelColumns / kTileSide;
+  const std::size_t block = first_step / kStepsPerTileBlock, depth = weights.depth(block);
+  for (std::size_t tile = 2 * pair; tile < 2 * pair + 2; ++tile) {
+    const bool exists = tile < weights.panels() * kTilesInPanel;
+    const float* const columns =
+        exists ? weights.at(block, tile / kTilesInPanel) + tile % kTilesInPanel * kTileSide : nullptr;
+    std::uint16_t* to = parts + tile % 2 * kTileBlock;
+    for (std::size_t k = 0; k < depth; k += kTileDepth, to += kPairBlock)
+      for (std::size_t i = k; i < k + kTileSide; ++i)
+        split_row(exists && i < depth ? columns + i * kPanelColumns : kZeros,
+                  exists && i + kTileSide < depth ? columns + (i + kTileSide) * kPanelColumns : kZeros,
+                  to + (i - k) * kTileDepth);
   }
-  void finish() { split(rows_); }
+}
+
+/// Memory to bring into the second-level cache bit by bit, while tiles multiply.
+class Prefetch {
+ public:
+  Prefetch(const std::uint16_t* from, std::size_t elements) : at_(from), end_(from + elements) {}
+
+  void fetch(std::size_t lines) {
+    for (; lines > 0 && at_ < end_; --lines, at_ += kAlignment / sizeof *at_) __builtin_prefetch(at_, 0, 2);
+  }
 
  private:
-  const float* columns_[2];
-  std::size_t depth_, rows_, row_ = 0;
-  std::uint16_t* parts_;
+  const std::uint16_t *at_, *end_;
 };
 
 /// Two tiles of rows times two of columns, over one step.
 template <typename Tiles>
-HWY_INLINE void multiply_step(const Tiles& tiles, const std::uint16_t* x, std::size_t x_stride,
-                              const std::uint16_t* weights, ColumnSplitter& next, std::size_t rows) {
+HWY_INLINE void multiply_step(const Tiles& tiles, const std::uint16_t* x, const std::uint16_t* weights, Prefetch& next,
+                              std::size_t lines) {
   constexpr std::size_t kRowBytes = kTileDepth * sizeof(std::uint16_t);
   const auto load_x = [&](std::size_t part) {
     tiles.template load<4>(x + part * kTileElements, kRowBytes);
-    tiles.template load<5>(x + x_stride + part * kTileElements, kRowBytes);
+    tiles.template load<5>(x + kTileBlock + part * kTileElements, kRowBytes);
   };
   const auto load_weights = [&](std::size_t part) {
     tiles.template load<6>(weights + part * kTileElements, kRowBytes);
-    tiles.template load<7>(weights + (kParts + part) * kTileElements, kRowBytes);
+    tiles.template load<7>(weights + kTileBlock + part * kTileElements, kRowBytes);
   };
   const auto multiply = [&] {
     tiles.template multiply_add<0, 4, 6>();
     tiles.template multiply_add<1, 4, 7>();
     tiles.template multiply_add<2, 5, 6>();
     tiles.template multiply_add<3, 5, 7>();
-    next.split(rows);
+    next.fetch(lines);
   };
   enum { kHigh, kMiddle, kLow };
   load_weights(kHigh), load_x(kLow), multiply();
@@ -129,23 +135,23 @@ HWY_INLINE void multiply_step(const Tiles& tiles, const std::uint16_t* x, std::s
   load_x(kMiddle), multiply();
 }
 
-/// sums [whole_tile_pairs(rows)][32 columns] (+)= x times two tiles of columns. Tiles multiply for hundreds of cycles a
-/// step and leave the vectors idle, which split the columns that come next.
+/// sums [kTilePair * pairs, stride] (+)= pairs of rows of x, from steps that `x` and `weights` begin at, times a pair
+/// of columns.
 template <typename Tiles>
-void multiply_two_columns(const Tiles& tiles, const std::uint16_t* x, std::size_t rows, const std::uint16_t* weights,
-                          std::size_t steps, bool accumulate, float* sums, std::size_t sums_stride,
-                          ColumnSplitter& next) {
-  constexpr std::size_t kStep = kParts * kTileElements;
-  const std::size_t stride = sums_stride * sizeof(float), x_stride = steps * kStep;
-  const std::size_t row_pairs = whole_tile_pairs(rows) / (2 * kTileSide);
-  const std::size_t split_a_step = (2 * kTileSide + 6 * row_pairs - 1) / (6 * row_pairs);
-  for (std::size_t pair = 0; pair < row_pairs; ++pair, x += 2 * x_stride, sums += 2 * kTileSide * sums_stride) {
-    float* const lower = sums + kTileSide * sums_stride;
+HWY_INLINE void multiply_block(const Tiles& tiles, const std::uint16_t* x, std::size_t x_stride, std::size_t pairs,
+                               const std::uint16_t* weights, std::size_t steps, bool accumulate, float* sums,
+                               std::size_t stride, Prefetch next) {
+  const std::size_t bytes = stride * sizeof(float);
+  const std::size_t multiplications = 6 * steps * pairs;
+  const std::size_t lines =
+      (steps * kPairBlock * sizeof(std::uint16_t) / kAlignment + multiplications - 1) / multiplications;
+  for (std::size_t pair = 0; pair < pairs; ++pair, x += x_stride, sums += kTilePair * stride) {
+    float* const lower = sums + kTileSide * stride;
     if (accumulate) {
-      tiles.template load<0>(sums, stride);
-      tiles.template load<1>(sums + kTileSide, stride);
-      tiles.template load<2>(lower, stride);
-      tiles.template load<3>(lower + kTileSide, stride);
+      tiles.template load<0>(sums, bytes);
+      tiles.template load<1>(sums + kTileSide, bytes);
+      tiles.template load<2>(lower, bytes);
+      tiles.template load<3>(lower + kTileSide, bytes);
     } else {
       tiles.template zero<0>();
       tiles.template zero<1>();
@@ -153,36 +159,44 @@ void multiply_two_columns(const Tiles& tiles, const std::uint16_t* x, std::size_
       tiles.template zero<3>();
     }
     for (std::size_t step = 0; step < steps; ++step)
-      multiply_step(tiles, x + step * kStep, x_stride, weights + 2 * step * kStep, next, split_a_step);
-    tiles.template store<0>(sums, stride);
-    tiles.template store<1>(sums + kTileSide, stride);
-    tiles.template store<2>(lower, stride);
-    tiles.template store<3>(lower + kTileSide, stride);
+      multiply_step(tiles, x + step * kPairBlock, weights + step * kPairBlock, next, lines);
+    tiles.template store<0>(sums, bytes);
+    tiles.template store<1>(sums + kTileSide, bytes);
+    tiles.template store<2>(lower, bytes);
+    tiles.template store<3>(lower + kTileSide, bytes);
   }
-  next.finish();
 }
 
-/// sums [whole_tile_pairs(rows)][tile_columns(panels)] (+)= x, as split_rows left it in the scratch, times one block of
-/// some panels.
+/// x, the rows of a task, times its columns: scratch.sums [x.rows, kTilePair * task.panels()], up to whole pairs of
+/// rows.
 template <typename Tiles>
-void multiply_columns(const Tiles& tiles, std::size_t rows, const PackedWeights& weights, std::size_t block,
-                      std::size_t first_panel, std::size_t panels, bool accumulate, const TileScratch& scratch,
-                      float* sums, std::size_t sums_stride) {
-  constexpr std::size_t kTilesInPanel = kPanelColumns / kTileSide;
-  const std::size_t depth = weights.depth(block), last = panels * kTilesInPanel - 1;
-  const auto columns_of = [&](std::size_t tile) {  // past the end the last again
-    const std::size_t own = std::min(tile, last);
-    return weights.at(block, first_panel + own / kTilesInPanel) + own % kTilesInPanel * kTileSide;
-  };
-  const auto splitter_of = [&](std::size_t tile) {
-    return ColumnSplitter(columns_of(tile), columns_of(tile + 1), tile <= last ? depth : 0,
-                          scratch.weights[tile / 2 % 2]);
-  };
-  splitter_of(0).finish();
-  for (std::size_t tile = 0; tile <= last; tile += 2) {
-    ColumnSplitter next = splitter_of(tile + 2);
-    multiply_two_columns(tiles, scratch.x, rows, scratch.weights[tile / 2 % 2], steps_of(depth), accumulate,
-                         sums + tile * kTileSide, sums_stride, next);
+void multiply_task(const Tiles& tiles, MatrixView<const float> x, const PackedWeights& weights, const Task& task,
+                   TileScratch& scratch) {
+  const std::size_t all_steps = steps_of(x.columns), stride = kTilePair * task.panels();
+  const TileParts<const std::uint16_t> kept{weights.parts, all_steps};
+  for (std::size_t first = 0; first < all_steps; first += kStepsHeld) {
+    const std::size_t last = std::min(all_steps, first + kStepsHeld);
+    const float* const from = x.data + first * kTileDepth;
+    if (scratch.held != from)
+      split_rows({from, x.rows, std::min(kStepsHeld * kTileDepth, x.columns - first * kTileDepth), x.stride},
+                 scratch.x);
+    scratch.held = from;
+    for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel)
+      for (std::size_t step = first; step < last; step += kStepsPerTileBlock) {
+        const std::size_t steps = std::min(kStepsPerTileBlock, last - step);
+        const std::uint16_t* parts = scratch.weights;
+        Prefetch next(nullptr, 0);
+        if (kept.data) {
+          parts = kept.at(panel, step);
+          const bool goes_on = step + steps < last;
+          if (goes_on || panel + 1 < tile_pairs(weights.out))
+            next = {goes_on ? parts + steps * kPairBlock : kept.at(panel + 1, first), steps * kPairBlock};
+        } else {
+          split_columns(weights, panel, step, scratch.weights);
+        }
+        multiply_block(tiles, scratch.x.at(0, step - first), kStepsHeld * kPairBlock, tile_pairs(x.rows), parts, steps,
+                       step > 0, scratch.sums + (panel - task.first_panel) * kTilePair, stride, next);
+      }
   }
 }
 
