@@ -38,21 +38,48 @@ inline HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, cons
   }
 }
 
+/// The sum of a row's first `lanes` weights, a vector of it.
+HWY_INLINE Vector sum_of_row(const float* row, std::size_t lanes) {
+  Vector sum = hn::Load(F32(), row);
+  for (std::size_t lane = kLanes; lane < lanes; lane += kLanes) sum = hn::Add(sum, hn::Load(F32(), row + lane));
+  return sum;
+}
+
 /// received[key] += the key's weights, as many keys at a time as a vector has lanes.
 inline HWY_NOINLINE void add_received(const Tile& tile, float* received) {
   for (std::size_t j = 0; j < tile.keys; j += kLanes) {
+    const float* const rows = tile.values + j * kTileQueries;
     Vector sums[kLanes];
-    for (std::size_t r = 0; r < kLanes; ++r) {
-      sums[r] = hn::Zero(F32());
-      if (j + r >= tile.keys) continue;
-      const float* row = tile.values + (j + r) * kTileQueries;
-      for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes)
-        sums[r] = hn::Add(sums[r], hn::Load(F32(), row + lane));
+    if (j + kLanes <= tile.keys && tile.lanes == kTileQueries) {
+#pragma GCC unroll 16
+      for (std::size_t r = 0; r < kLanes; ++r) sums[r] = sum_of_row(rows + r * kTileQueries, kTileQueries);
+    } else {
+      for (std::size_t r = 0; r < kLanes; ++r)
+        sums[r] = j + r < tile.keys ? sum_of_row(rows + r * kTileQueries, tile.lanes) : hn::Zero(F32());
     }
     const Vector columns = sums_of_rows(sums);
     float* at = received + tile.first_key + j;
     hn::StoreU(hn::Add(hn::LoadU(F32(), at), columns), F32(), at);
   }
+}
+
+inline constexpr std::size_t kKeyVectors = kTileKeys / kLanes, kQueryVectors = kTileQueries / kLanes;
+
+/// The sums of one family of a whole tile's keys along its diagonals, where they all fit the registers.
+HWY_INLINE void add_family(const float* values, float* sums) {
+  Vector sum[kKeyVectors + kQueryVectors - 1];
+#pragma GCC unroll 16
+  for (Vector& s : sum) s = hn::Zero(F32());
+#pragma GCC unroll 16
+  for (std::size_t a = 0; a < kKeyVectors; ++a)
+#pragma GCC unroll 16
+    for (std::size_t b = 0; b < kQueryVectors; ++b) {
+      Vector& s = sum[b + kKeyVectors - 1 - a];
+      s = hn::Add(s, hn::Load(F32(), values + (a * kTileQueries + b) * kLanes));
+    }
+#pragma GCC unroll 16
+  for (std::size_t place = 0; place < kKeyVectors + kQueryVectors - 1; ++place)
+    hn::Store(sum[place], F32(), sums + place * kLanes);
 }
 
 /// diagonals[lane - key] += weight. Keys that are equal modulo the number of lanes shift a vector of queries by whole
@@ -61,10 +88,16 @@ inline HWY_NOINLINE void add_received(const Tile& tile, float* received) {
 inline HWY_NOINLINE void add_diagonals(const Tile& tile, float* diagonals, float* scratch) {
   const std::size_t key_vectors = (tile.keys + kLanes - 1) / kLanes, query_vectors = tile.lanes / kLanes;
   const std::size_t places = key_vectors + query_vectors - 1, row = (places + 2) * kLanes;
+  const bool whole = tile.keys == kTileKeys && tile.lanes == kTileQueries;
   for (std::size_t family = 0; family < kLanes; ++family) {
     float* sums = scratch + family * row;
     hn::Store(hn::Zero(F32()), F32(), sums);
     hn::Store(hn::Zero(F32()), F32(), sums + (places + 1) * kLanes);
+    if constexpr (kKeyVectors + kQueryVectors <= 12)
+      if (whole) {
+        add_family(tile.values + family * kTileQueries, sums + kLanes);
+        continue;
+      }
     for (std::size_t place = 0; place < places; ++place) {  // query vector - key vector + key_vectors - 1
       Vector sum = hn::Zero(F32());
       const std::size_t first = key_vectors - 1 > place ? key_vectors - 1 - place : 0;
@@ -85,18 +118,34 @@ inline HWY_NOINLINE void add_diagonals(const Tile& tile, float* diagonals, float
   }
 }
 
+/// pool_keys for some vectors of queries: several at a time keep as many chains of sums in flight.
+template <std::size_t kVectors>
+HWY_INLINE void pool_vectors(const float* HWY_RESTRICT values, std::size_t keys, float* HWY_RESTRICT sums,
+                             float* HWY_RESTRICT maxima) {
+  Vector sum[kVectors], maximum[kVectors];
+#pragma GCC unroll 4
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = maximum[v] = hn::Zero(F32());
+  for (std::size_t j = 0; j < keys; ++j, values += kTileQueries)
+#pragma GCC unroll 4
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const Vector weight = hn::Load(F32(), values + v * kLanes);
+      sum[v] = hn::Add(sum[v], weight);
+      maximum[v] = hn::Max(maximum[v], weight);
+    }
+#pragma GCC unroll 4
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    hn::Store(sum[v], F32(), sums + v * kLanes);
+    hn::Store(maximum[v], F32(), maxima + v * kLanes);
+  }
+}
+
 /// The sum and the largest of a range of a tile's keys, a query.
 inline void pool_keys(const Tile& tile, std::size_t first, std::size_t end, float* sums, float* maxima) {
-  for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
-    Vector sum = hn::Zero(F32()), maximum = hn::Zero(F32());
-    for (std::size_t j = first; j < end; ++j) {
-      const Vector weight = hn::Load(F32(), tile.values + j * kTileQueries + lane);
-      sum = hn::Add(sum, weight);
-      maximum = hn::Max(maximum, weight);
-    }
-    hn::Store(sum, F32(), sums + lane);
-    hn::Store(maximum, F32(), maxima + lane);
-  }
+  const float* const values = tile.values + first * kTileQueries;
+  std::size_t lane = 0;
+  for (; lane + 4 * kLanes <= tile.lanes; lane += 4 * kLanes)
+    pool_vectors<4>(values + lane, end - first, sums + lane, maxima + lane);
+  for (; lane < tile.lanes; lane += kLanes) pool_vectors<1>(values + lane, end - first, sums + lane, maxima + lane);
 }
 
 inline void fold_into_cell(const CellRow& row, std::size_t cell, const float* sums, const float* maxima) {
@@ -125,29 +174,25 @@ inline HWY_NOINLINE void add_cells(const AttentionMapBlock& block, const Tile& t
 }
 
 /// Puts a key into the lists of those lanes where `above` says that its score exceeds the list's last: behind equal
-/// scores, which came earlier.
+/// scores, which came earlier. What the score exceeds moves down a place. It goes through all of a list: where to stop
+/// differs from time to time, and a processor that guesses wrong loses more.
 HWY_INLINE void insert_key(Vector score, std::int32_t key, hn::Mask<F32> above, std::size_t top, float* scores,
                            std::int32_t* keys) {
   const I32 i32;
   const auto new_key = hn::Set(i32, key);
-  for (std::size_t n = (top - 1) * kTileQueries;; n -= kTileQueries) {  // what the score exceeds moves down a place
-    const Vector here = hn::Load(F32(), scores + n);
-    const auto key_here = hn::Load(i32, keys + n);
-    if (n == 0) {
-      hn::Store(hn::IfThenElse(above, score, here), F32(), scores);
-      hn::Store(hn::IfThenElse(hn::RebindMask(i32, above), new_key, key_here), i32, keys);
-      return;
-    }
+  Vector here = hn::Load(F32(), scores + (top - 1) * kTileQueries);
+  auto key_here = hn::Load(i32, keys + (top - 1) * kTileQueries);
+  for (std::size_t n = (top - 1) * kTileQueries; n > 0; n -= kTileQueries) {
     const Vector before = hn::Load(F32(), scores + n - kTileQueries);
     const auto key_before = hn::Load(i32, keys + n - kTileQueries);
     const auto above_before = hn::Gt(score, before);
-    const Vector moved = hn::IfThenElse(above_before, before, score);
     const auto key_moved = hn::IfThenElse(hn::RebindMask(i32, above_before), key_before, new_key);
-    hn::Store(hn::IfThenElse(above, moved, here), F32(), scores + n);
+    hn::Store(hn::Max(here, hn::Min(score, before)), F32(), scores + n);
     hn::Store(hn::IfThenElse(hn::RebindMask(i32, above), key_moved, key_here), i32, keys + n);
-    if (hn::AllFalse(F32(), above_before)) return;
-    above = above_before;
+    here = before, key_here = key_before, above = above_before;
   }
+  hn::Store(hn::Max(here, score), F32(), scores);
+  hn::Store(hn::IfThenElse(hn::RebindMask(i32, above), new_key, key_here), i32, keys);
 }
 
 /// Puts the tile's scores above a query's k-th largest so far into its list. Few are.
