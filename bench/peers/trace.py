@@ -151,7 +151,7 @@ def speed(turns):
             record = bench(name, LEXISCOPE_BENCH_MODEL=str(model))
             note((tokens, texts), "ours", record["seconds"])
             note((tokens, texts), "peer", theirs[tokens, texts])
-            limits.append(record["limits"])
+        limits.append(record["limits"])
         note("map", "ours", bench(f"attention_map/both_passes/T:{LONG}/d:64/real_time")["seconds"])
         note("map", "plain", bench(f"attention_map/plain/T:{LONG}/d:64/real_time")["seconds"])
         note("map", "peer", dense.run())
