@@ -337,7 +337,7 @@ TEST(ProductConfig, CoversEveryRowAndPanelOnce) {
 
 TEST(ProductConfig, GivesEveryThreadAnEvenShare) {
   const auto tasks = [](std::size_t rows, int threads) { return cpu::choose_product_config(rows, 8, threads).tasks(); };
-  EXPECT_EQ(tasks(16, 2), 2);   // panels
+  EXPECT_EQ(tasks(16, 2), 8);   // panels
   EXPECT_EQ(tasks(48, 2), 2);   // rows
   EXPECT_EQ(tasks(129, 2), 4);  // 3 blocks of 64 would leave one thread idle
   EXPECT_EQ(tasks(4096, 2), 64);

@@ -46,7 +46,8 @@ constexpr bool threads_own_rows(std::size_t rows, int threads) noexcept {
 /// rows, panels and threads at least 1.
 constexpr ProductConfig choose_product_config(std::size_t rows, std::size_t panels, int threads) noexcept {
   const auto workers = static_cast<std::size_t>(threads);
-  if (!threads_own_rows(rows, threads)) return {rows, panels, rows, (panels + workers - 1) / workers};
+  if (!threads_own_rows(rows, threads))
+    return {rows, panels, rows, std::max<std::size_t>(1, panels / (kEnoughTasks * workers))};
   std::size_t tasks = (rows + kRowsPerBlock - 1) / kRowsPerBlock;
   if (tasks < kEnoughTasks * workers) tasks = (tasks + workers - 1) / workers * workers;
   const std::size_t rows_per_task = (rows + tasks - 1) / tasks;
