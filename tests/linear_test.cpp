@@ -118,7 +118,11 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, Linear,
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(ManyRows, Linear,
                          ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(500),
-                                            ::testing::Values(127, 769, 1601), ::testing::Values(97)),
+                                            ::testing::Values(127, 769), ::testing::Values(97)),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Deep, Linear,
+                         ::testing::Combine(::testing::ValuesIn(fast_engines()), ::testing::Values(130),
+                                            ::testing::Values(1601), ::testing::Values(50)),
                          EngineNames());
 INSTANTIATE_TEST_SUITE_P(Emulated, Linear,
                          ::testing::Combine(::testing::ValuesIn(emulated_product_engines()),
