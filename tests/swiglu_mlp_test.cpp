@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -29,7 +30,8 @@ struct Variant {
 
 struct Problem {
   std::size_t rows, d, m;
-  DType precision = DType::f32;  // of the weights
+  DType precision = DType::f32;                       // of the weights
+  std::optional<DType> gate_precision, up_precision;  // where it is another
   std::vector<float> x, gate, up, down, gate_bias, up_bias, down_bias, residual;
 
   Problem(std::size_t rows_, std::size_t d_, std::size_t m_) : rows(rows_), d(d_), m(m_) {
@@ -46,8 +48,8 @@ struct Problem {
   }
 
   std::vector<float> run(Engine& engine, const Variant& variant) const {
-    const auto packed_gate = engine.pack({gate.data(), m, d, d}, precision),
-               packed_up = engine.pack({up.data(), m, d, d}, precision),
+    const auto packed_gate = engine.pack({gate.data(), m, d, d}, gate_precision.value_or(precision)),
+               packed_up = engine.pack({up.data(), m, d, d}, up_precision.value_or(precision)),
                packed_down = engine.pack({down.data(), d, m, m}, precision);
     std::vector<float> y = variant.residual == Residual::is_y ? residual : std::vector<float>(rows * d);
     SwigluMlpArgs args{.x = {x.data(), rows, d, d},
@@ -187,6 +189,21 @@ TEST(SwigluMlpDeterminism, GivesTheSameBitsForAnyNumberOfThreads) {
       const Problem problem(rows, 195, 401);
       const auto one = problem.run(*make_test_engine(name, 1), {});
       for (const int threads : {2, 3, 7}) EXPECT_EQ(problem.run(*make_test_engine(name, threads), {}), one) << rows;
+    }
+}
+
+// One matrix in bf16 beside two in f32: where its numbers are bf16 already, the result is that of all in f32.
+TEST(SwigluMlpPrecision, MayDifferFromMatrixToMatrix) {
+  for (const std::string& name : fast_engines())
+    for (const std::size_t rows : {3, 70, 200}) {
+      Problem problem(rows, 65, 401);
+      for (auto* values : {&problem.x, &problem.gate, &problem.up}) round_to_bf16(*values);
+      const auto want = problem.run(*make_engine("reference"), {});
+      for (auto one : {&Problem::gate_precision, &Problem::up_precision}) {
+        Problem mixed = problem;
+        mixed.*one = DType::bf16;
+        EXPECT_LE(problem.worst_share(mixed.run(*make_test_engine(name, 3), {}), want, {}), 1.0) << name << " " << rows;
+      }
     }
 }
 

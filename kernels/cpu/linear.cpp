@@ -51,8 +51,8 @@ void split_weights(const PackedWeights& weights, std::uint16_t* parts, int threa
     HWY_DYNAMIC_DISPATCH(split_pair_of_columns)(weights, to, pair);
 }
 
-LinearTasks::LinearTasks(std::size_t rows, const PackedWeights& weights, const Context& context)
-    : units_(choose_units(rows, weights, context)), config_(choose_config(rows, weights, context.threads, units_)) {}
+LinearTasks::LinearTasks(std::size_t rows, const PackedWeights& weights, Units units, int threads)
+    : units_(units), config_(choose_config(rows, weights, threads, units)) {}
 
 TileScratch LinearTasks::scratch(std::byte* memory) const {
   if (units_ == Units::vectors) return {};
@@ -68,12 +68,20 @@ void LinearTasks::run(std::size_t task, const LinearArgs& args, const PackedWeig
     HWY_DYNAMIC_DISPATCH(linear_tile_task)(args, weights, factor, config_.task(task), scratch);
 }
 
+namespace {
+
+LinearTasks tasks_of(const LinearArgs& args, const PackedWeights& weights, const Context& context) {
+  return {args.x.rows, weights, choose_units(args.x.rows, weights, context), context.threads};
+}
+
+}  // namespace
+
 std::size_t linear_workspace(const LinearArgs& args, const PackedWeights& weights, const Context& context) {
-  return static_cast<std::size_t>(context.threads) * LinearTasks(args.x.rows, weights, context).scratch_bytes();
+  return static_cast<std::size_t>(context.threads) * tasks_of(args, weights, context).scratch_bytes();
 }
 
 void linear(const LinearArgs& args, const PackedWeights& weights, const Context& context) {
-  const LinearTasks tasks(args.x.rows, weights, context);
+  const LinearTasks tasks = tasks_of(args, weights, context);
   TaskShares shares(tasks.count(), context.threads);
 #pragma omp parallel num_threads(context.threads)
   {

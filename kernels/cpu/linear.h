@@ -17,7 +17,7 @@ void linear(const LinearArgs& args, const PackedWeights& weights, const Context&
 /// A linear layer cut into tasks, for a parallel region that holds more than one layer.
 class LinearTasks {
  public:
-  LinearTasks(std::size_t rows, const PackedWeights& weights, const Context& context);
+  LinearTasks(std::size_t rows, const PackedWeights& weights, Units units, int threads);
 
   std::size_t count() const noexcept { return config_.tasks(); }
   /// Bytes of memory that each thread's scratch needs.

@@ -69,9 +69,15 @@ HWY_EXPORT(perceptron_rows);
 
 inline constexpr std::size_t kHiddenRows = 1024;  // whose hidden activations are in memory at once, on tiles
 
+// One choice for all three matrices, which may differ in precision: tiles take f32 alone.
+Units units_of(const Perceptron& args, const Context& context) {
+  for (const PackedWeights* weights : {&args.gate, &args.up, &args.down})
+    if (choose_units(args.x.rows, *weights, context) == Units::vectors) return Units::vectors;
+  return Units::tiles;
+}
+
 bool by_rows(const Perceptron& args, const Context& context) {
-  return choose_units(args.x.rows, args.up, context) == Units::vectors &&
-         threads_own_rows(args.x.rows, context.threads);
+  return units_of(args, context) == Units::vectors && threads_own_rows(args.x.rows, context.threads);
 }
 
 // One thread's part of the workspace where threads own rows.
@@ -111,7 +117,7 @@ struct PanelWorkspace {
   std::size_t scratch_bytes, bytes;
 
   PanelWorkspace(const Perceptron& args, const Context& context, std::byte* base)
-      : scratch_bytes(LinearTasks(args.x.rows, args.up, context).scratch_bytes()) {
+      : scratch_bytes(LinearTasks(args.x.rows, args.up, units_of(args, context), context.threads).scratch_bytes()) {
     WorkspaceCutter cutter(base);
     const std::size_t units = args.up.out, rows = std::min(args.x.rows, kHiddenRows);
     hidden = {cutter.cut<float>(rows * units), rows, units, units};
@@ -127,7 +133,9 @@ void all_panels(const Perceptron& args, const PanelWorkspace& workspace, const C
   const LinearArgs up_args{
       .x = args.x, .bias = args.up_bias, .activation = gated ? Activation::none : args.activation, .y = hidden};
   const LinearArgs down_args{.x = hidden, .bias = args.down_bias, .residual = args.residual, .y = args.y};
-  const LinearTasks up(args.x.rows, args.up, context), down(args.x.rows, args.down, context);
+  const Units units = units_of(args, context);
+  const LinearTasks up(args.x.rows, args.up, units, context.threads),
+      down(args.x.rows, args.down, units, context.threads);
   TaskShares up_shares(up.count(), context.threads), down_shares(down.count(), context.threads);
 #pragma omp parallel num_threads(context.threads)
   {
