@@ -5,6 +5,7 @@
 #include "host/core/host_memory.h"
 #include "host/engines/simd.h"
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/packed_weights.h"
 #include "lexiscope/engine.h"
 
 namespace lexiscope {
@@ -92,6 +93,9 @@ class CpuEngine final : public HostEngine {
   cpu::Context context(std::size_t workspace_bytes = 0) {
     return {.threads = threads_, .tiles = tiles_in_use(), .workspace = workspace_.reserve(workspace_bytes)};
   }
+
+  /// What a matrix of this engine holds, as a product with so many rows reads it.
+  const cpu::PackedWeights& weights_of(const PackedMatrix* matrix, std::size_t rows);
 
   int threads_;
   HostWorkspace workspace_;

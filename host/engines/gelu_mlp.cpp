@@ -36,10 +36,8 @@ void ReferenceEngine::do_gelu_mlp(const GeluMlpArgs& args) {
 }
 
 void CpuEngine::do_gelu_mlp(const GeluMlpArgs& args) {
-  const auto weights_of = [&](const PackedMatrix* matrix) {
-    return static_cast<const CpuPackedMatrix&>(*matrix).weights(args.x.rows, context());
-  };
-  const auto work = cpu::gelu_mlp(args, weights_of(args.up), weights_of(args.down));
+  const std::size_t rows = args.x.rows;
+  const auto work = cpu::gelu_mlp(args, weights_of(args.up, rows), weights_of(args.down, rows));
   cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 

@@ -91,8 +91,12 @@ void ReferenceEngine::do_linear(const LinearArgs& args) {
   reference::linear(args, static_cast<const ReferencePackedMatrix&>(*args.weight).view());
 }
 
+const cpu::PackedWeights& CpuEngine::weights_of(const PackedMatrix* matrix, std::size_t rows) {
+  return static_cast<const CpuPackedMatrix&>(*matrix).weights(rows, context());
+}
+
 void CpuEngine::do_linear(const LinearArgs& args) {
-  const cpu::PackedWeights& weights = static_cast<const CpuPackedMatrix&>(*args.weight).weights(args.x.rows, context());
+  const cpu::PackedWeights& weights = weights_of(args.weight, args.x.rows);
   cpu::linear(args, weights, context(cpu::linear_workspace(args, weights, context())));
 }
 

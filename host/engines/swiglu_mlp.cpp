@@ -39,10 +39,9 @@ void ReferenceEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
 }
 
 void CpuEngine::do_swiglu_mlp(const SwigluMlpArgs& args) {
-  const auto weights_of = [&](const PackedMatrix* matrix) {
-    return static_cast<const CpuPackedMatrix&>(*matrix).weights(args.x.rows, context());
-  };
-  const auto work = cpu::swiglu_mlp(args, weights_of(args.gate), weights_of(args.up), weights_of(args.down));
+  const std::size_t rows = args.x.rows;
+  const auto work =
+      cpu::swiglu_mlp(args, weights_of(args.gate, rows), weights_of(args.up, rows), weights_of(args.down, rows));
   cpu::perceptron(work, context(cpu::perceptron_workspace(work, context())));
 }
 
