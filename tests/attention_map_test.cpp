@@ -52,50 +52,54 @@ struct Observed {
   bool operator==(const Observed&) const = default;
 };
 
-// The reference's, in f32: what attention_map() is given.
-std::vector<float> log_sum_exp_of(const Problem& problem) {
-  const Shape& shape = problem.shape;
-  std::vector<float> result(shape.heads * shape.queries), out(result.size() * shape.d);
-  std::vector<std::uint16_t> rooms[3];
-  const std::size_t extents[] = {shape.heads, shape.queries, shape.d};
-  make_engine("reference")
-      ->attention({.query = heads_view(problem, problem.query, shape.heads, shape.queries, rooms[0]),
-                   .key = heads_view(problem, problem.key, shape.key_heads, shape.keys, rooms[1]),
-                   .value = heads_view(problem, problem.value, shape.key_heads, shape.keys, rooms[2]),
-                   .out = dense_view<void>(out.data(), DType::f32, extents),
-                   .scale = problem.scale,
-                   .mask = problem.mask,
-                   .key_padding = {problem.padding.data(), problem.padding.size()},
-                   .statistics = {.log_sum_exp = {result.data(), shape.heads, shape.queries, shape.queries}}});
-  return result;
-}
-
 template <typename Element>
 TensorView heads_out(std::vector<Element>& values, std::size_t heads, std::size_t rows, std::size_t columns) {
   const std::size_t extents[] = {heads, rows, columns};
   return dense_view<void>(values.data(), dtype_of<Element>(), extents);
 }
 
+// The reference's, in f32: what attention_map() is given.
+std::vector<float> log_sum_exp_of(const Problem& problem) {
+  return attend(problem, *make_engine("reference")).log_sum_exp;
+}
+
+AttentionMapArgs map_args(const AttentionArgs& attention, const float* log_sum_exp, const Wanted& wanted,
+                          Observed& got) {
+  const std::size_t heads = attention.query.shape[0], queries = attention.query.shape[1], keys = attention.key.shape[1],
+                    distances = std::max(queries, keys);
+  return {.query = attention.query,
+          .key = attention.key,
+          .scale = attention.scale,
+          .mask = attention.mask,
+          .key_padding = attention.key_padding,
+          .log_sum_exp = {log_sum_exp, heads, queries, queries},
+          .received = {got.received.data(), heads, keys, keys},
+          .by_distance = {got.by_distance.data(), heads, distances, distances},
+          .pooled_mean = heads_out(got.pooled_mean, heads, wanted.cells, wanted.cells),
+          .pooled_maximum = heads_out(got.pooled_maximum, heads, wanted.cells, wanted.cells),
+          .top_index = heads_out(got.top_index, heads, queries, wanted.top),
+          .top_weight = heads_out(got.top_weight, heads, queries, wanted.top),
+          .first_query = wanted.first_query,
+          .first_key = wanted.first_key,
+          .rectangle = heads_out(got.rectangle, heads, wanted.queries, wanted.keys)};
+}
+
 Observed observe(const Problem& problem, const std::vector<float>& log_sum_exp, const Wanted& wanted, Engine& engine) {
-  const Shape& shape = problem.shape;
-  Observed got(shape, wanted);
-  std::vector<std::uint16_t> rooms[2];
-  const std::size_t distances = std::max(shape.queries, shape.keys);
-  engine.attention_map({.query = heads_view(problem, problem.query, shape.heads, shape.queries, rooms[0]),
-                        .key = heads_view(problem, problem.key, shape.key_heads, shape.keys, rooms[1]),
-                        .scale = problem.scale,
-                        .mask = problem.mask,
-                        .key_padding = {problem.padding.data(), problem.padding.size()},
-                        .log_sum_exp = {log_sum_exp.data(), shape.heads, shape.queries, shape.queries},
-                        .received = {got.received.data(), shape.heads, shape.keys, shape.keys},
-                        .by_distance = {got.by_distance.data(), shape.heads, distances, distances},
-                        .pooled_mean = heads_out(got.pooled_mean, shape.heads, wanted.cells, wanted.cells),
-                        .pooled_maximum = heads_out(got.pooled_maximum, shape.heads, wanted.cells, wanted.cells),
-                        .top_index = heads_out(got.top_index, shape.heads, shape.queries, wanted.top),
-                        .top_weight = heads_out(got.top_weight, shape.heads, shape.queries, wanted.top),
-                        .first_query = wanted.first_query,
-                        .first_key = wanted.first_key,
-                        .rectangle = heads_out(got.rectangle, shape.heads, wanted.queries, wanted.keys)});
+  Rooms rooms;
+  Attended unused(problem.shape);
+  Observed got(problem.shape, wanted);
+  engine.attention_map(map_args(attention_args(problem, rooms, unused), log_sum_exp.data(), wanted, got));
+  return got;
+}
+
+// In one call with attention, whose own results do not change by it.
+Observed observe_with_attention(const Problem& problem, const Wanted& wanted, Engine& engine) {
+  Rooms rooms;
+  Attended attended(problem.shape);
+  Observed got(problem.shape, wanted);
+  const AttentionArgs args = attention_args(problem, rooms, attended);
+  engine.attention_with_map(args, map_args(args, attended.log_sum_exp.data(), wanted, got));
+  EXPECT_EQ(attended, attend(problem, engine));
   return got;
 }
 
@@ -105,11 +109,18 @@ Observed observe(const Problem& problem, const std::vector<float>& log_sum_exp, 
 // and r = d + 2, or what tensor cores make of it; the exponent's two parts and their difference round in units of
 // themselves, 4 (A + |lse|) u; 2^x is good to 4 u, and rounding what is wanted adds the rest. So a weight is off by
 // u ((r + 4) A + 4 |lse| + 15) of itself; weights below f32's normal range may be lost.
+//
+// Together with attention the sum of a row's weights is the engine's own: it is off by u ((r + 13) A + 26) as they are,
+// and by its additions, over tiles of at most 96 keys and then over the tiles, or over every fourth pair of keys (see
+// attention_test.cpp), and where it becomes a log-sum-exp rounds by 2 u |lse| and 2 u. Weights below 2^-100 are lost.
+enum class Sums { given, own };
+
 struct DenseMap {
   const Problem& problem;
   std::vector<double> weight, bound;  // [H, T_q, T_k]
 
-  DenseMap(const Problem& problem_, const std::vector<float>& log_sum_exp) : problem(problem_) {
+  DenseMap(const Problem& problem_, const std::vector<float>& log_sum_exp, Sums sums = Sums::given)
+      : problem(problem_) {
     const Shape& shape = problem.shape;
     weight.assign(shape.heads * shape.queries * shape.keys, 0);
     bound.assign(weight.size(), 0);
@@ -118,11 +129,15 @@ struct DenseMap {
       for (std::size_t key = 0; key < shape.keys; ++key)
         if (problem.is_visible(row % shape.queries, key)) spread = std::max(spread, absolute_score(row, key));
       const double lse = log_sum_exp[row];
-      const double share = kUnitF32 * ((sum_roundings(shape.d, problem.dtype) + 4) * spread + 4 * std::abs(lse) + 15);
+      const double roundings = sum_roundings(shape.d, problem.dtype), keys = static_cast<double>(shape.keys);
+      double share = kUnitF32 * ((roundings + 4) * spread + 4 * std::abs(lse) + 15);
+      if (sums == Sums::own)
+        share += kUnitF32 * ((roundings + 13) * spread + 2 * std::abs(lse) + 28 + std::min(keys, 96.0) + keys / 4);
       for (std::size_t key = 0; key < shape.keys; ++key) {
         if (!problem.is_visible(row % shape.queries, key)) continue;
         weight[row * shape.keys + key] = std::exp(score(problem, row, key) - lse);
-        bound[row * shape.keys + key] = share * weight[row * shape.keys + key] + 0x1p-126;
+        bound[row * shape.keys + key] =
+            share * weight[row * shape.keys + key] + (sums == Sums::own ? 0x1p-100 : 0x1p-126);
       }
     }
   }
@@ -213,6 +228,12 @@ double worst_share(const DenseMap& map, const Wanted& wanted, const Observed& go
   return worst;
 }
 
+double worst_share_with_attention(const Problem& problem, const std::vector<float>& log_sum_exp, const Wanted& wanted,
+                                  Engine& engine) {
+  const DenseMap map(problem, log_sum_exp, Sums::own);
+  return worst_share(map, wanted, observe_with_attention(problem, wanted, engine));
+}
+
 // The dense map is slow: these engines are compared with one of it.
 constexpr const char* kFast = "fast";
 std::vector<std::string> fast_and_reference() {
@@ -271,6 +292,42 @@ INSTANTIATE_TEST_SUITE_P(Emulated, AttentionMap,
                                                               Masks(AttentionMask::causal, Padding::scattered))),
                          EngineNames());
 
+using AttentionWithMap = AttentionMap;
+
+TEST_P(AttentionWithMap, AgreesWithTheDenseMap) {
+  const auto& [engines, shape, dtype, masks] = GetParam();
+  const Problem problem(shape, dtype, masks.first, masks.second);
+  const std::vector<float> log_sum_exp = log_sum_exp_of(problem);
+  for (const std::string& engine : engines == kFast ? fast_engines() : std::vector{engines})
+    EXPECT_LE(worst_share_with_attention(problem, log_sum_exp, wanted_of(shape), *make_test_engine(engine, 1)), 1.0)
+        << engine;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokens, AttentionWithMap,
+                         ::testing::Combine(::testing::Values(kFast), ::testing::ValuesIn(token_shapes()), kTypes,
+                                            ::testing::Values(Masks(AttentionMask::none, Padding::tail),
+                                                              Masks(AttentionMask::causal, Padding::scattered),
+                                                              Masks(AttentionMask::none, Padding::all))),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Heads, AttentionWithMap,
+                         ::testing::Combine(::testing::Values(kFast), ::testing::ValuesIn(head_shapes()), kTypes,
+                                            ::testing::Values(Masks(AttentionMask::causal, Padding::none))),
+                         EngineNames());
+INSTANTIATE_TEST_SUITE_P(Emulated, AttentionWithMap,
+                         ::testing::Combine(::testing::ValuesIn(emulated_engines()),
+                                            ::testing::Values(Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2}), kTypes,
+                                            ::testing::Values(Masks(AttentionMask::causal, Padding::scattered))),
+                         EngineNames());
+
+// More keys than a thread of the cpu engine keeps weights of.
+TEST(AttentionWithManyKeys, AgreesWithTheDenseMap) {
+  const Wanted wanted{.cells = 3, .top = 7, .first_query = 1, .queries = 1, .first_key = 18'300, .keys = 300};
+  for (const Padding padding : {Padding::none, Padding::scattered}) {
+    const Problem problem({3, 18'700, 8}, DType::f32, AttentionMask::causal, padding);
+    EXPECT_LE(worst_share_with_attention(problem, log_sum_exp_of(problem), wanted, *make_engine("cpu")), 1.0);
+  }
+}
+
 class AttentionMapOn : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Engines, AttentionMapOn, ::testing::ValuesIn(test_engines()), EngineNames());
 
@@ -300,6 +357,7 @@ TEST_P(AttentionMapOn, GivesNothingWhereNoKeyIsSeen) {
   EXPECT_EQ(got.top_weight, std::vector<float>(12, 0));
   EXPECT_EQ(got.by_distance, std::vector<float>(6, 0));
   EXPECT_EQ(got.pooled_mean, std::vector<float>(2, 0));
+  EXPECT_EQ(got, observe_with_attention(problem, wanted, *make_test_engine(GetParam(), 1)));
 }
 
 TEST(AttentionMapBits, AreTheSameOnAnyNumberOfThreads) {
@@ -308,8 +366,12 @@ TEST(AttentionMapBits, AreTheSameOnAnyNumberOfThreads) {
     const std::vector<float> log_sum_exp = log_sum_exp_of(problem);
     const Wanted wanted = wanted_of(problem.shape);
     const Observed one = observe(problem, log_sum_exp, wanted, *make_engine("cpu", {.threads = 1}));
-    for (const int threads : {2, 3})
-      EXPECT_EQ(one, observe(problem, log_sum_exp, wanted, *make_engine("cpu", {.threads = threads}))) << threads;
+    const Observed with = observe_with_attention(problem, wanted, *make_engine("cpu", {.threads = 1}));
+    for (const int threads : {2, 3}) {
+      const auto engine = make_engine("cpu", {.threads = threads});
+      EXPECT_EQ(one, observe(problem, log_sum_exp, wanted, *engine)) << threads;
+      EXPECT_EQ(with, observe_with_attention(problem, wanted, *engine)) << threads;
+    }
   }
 }
 
@@ -366,6 +428,27 @@ TEST_F(AttentionMapErrors, NameTheArgument) {
   args_.rectangle = view(2, 2, 2);
   args_.first_query = 3;
   EXPECT_EQ(refused(), "attention_map: the rectangle has 2 queries from 3 on, the map 4 in all");
+}
+
+TEST_F(AttentionMapErrors, SeeAMapOfAnotherAttention) {
+  std::vector<float> out(24), statistic(8);
+  AttentionArgs attention{.query = args_.query,
+                          .key = args_.key,
+                          .value = args_.key,
+                          .out = dense_view<void>(out.data(), DType::f32, std::array<std::size_t, 3>{2, 4, 3}),
+                          .scale = 1,
+                          .statistics = {.log_sum_exp = {statistic.data(), 2, 4, 4}}};
+  args_.received = {room_.data(), 2, 5, 5};
+  const auto refused_with = [&] {
+    return message_of([&] { make_engine("cpu")->attention_with_map(attention, args_); });
+  };
+  EXPECT_EQ(refused_with(), "attention_with_map: the map's log_sum_exp is not the attention's own");
+  args_.log_sum_exp = attention.statistics.log_sum_exp;
+  attention.scale = 2;
+  EXPECT_EQ(refused_with(), "attention_with_map: the map's scale is not the attention's own");
+  attention.scale = 1;
+  attention.value = dense_view<const void>(room_.data(), DType::f32, std::array<std::size_t, 3>{1, 5, 3});
+  EXPECT_NE(refused_with().find("overlaps value"), std::string::npos);
 }
 
 TEST_F(AttentionMapErrors, SeeAnOutputThatOverlapsAnInput) {

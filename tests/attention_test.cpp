@@ -21,39 +21,7 @@
 namespace lexiscope::testing {
 namespace {
 
-struct Result {
-  std::vector<float> out, log_sum_exp, entropy, maximum;
-  std::vector<std::int32_t> argmax;
-
-  explicit Result(const Shape& shape)
-      : out(shape.heads * shape.queries * shape.d, NAN),
-        log_sum_exp(shape.heads * shape.queries, NAN),
-        entropy(log_sum_exp),
-        maximum(log_sum_exp),
-        argmax(shape.heads * shape.queries, -2) {}
-  bool operator==(const Result&) const = default;
-};
-
 TensorView out_view(float* data, std::array<std::size_t, 3> shape) { return dense_view<void>(data, DType::f32, shape); }
-
-Result run(const Problem& problem, Engine& engine) {
-  const Shape& shape = problem.shape;
-  Result result(shape);
-  std::vector<std::uint16_t> rounded[3];
-  const std::size_t rows = shape.heads, tokens = shape.queries;
-  engine.attention({.query = heads_view(problem, problem.query, shape.heads, shape.queries, rounded[0]),
-                    .key = heads_view(problem, problem.key, shape.key_heads, shape.keys, rounded[1]),
-                    .value = heads_view(problem, problem.value, shape.key_heads, shape.keys, rounded[2]),
-                    .out = out_view(result.out.data(), {shape.heads, shape.queries, shape.d}),
-                    .scale = problem.scale,
-                    .mask = problem.mask,
-                    .key_padding = {problem.padding.data(), problem.padding.size()},
-                    .statistics = {.log_sum_exp = {result.log_sum_exp.data(), rows, tokens, tokens},
-                                   .entropy = {result.entropy.data(), rows, tokens, tokens},
-                                   .maximum = {result.maximum.data(), rows, tokens, tokens},
-                                   .argmax = {result.argmax.data(), rows, tokens, tokens}}});
-  return result;
-}
 
 void make_positive(std::vector<float>& values) {
   for (float& x : values) x = std::abs(x);
@@ -62,20 +30,20 @@ void make_positive(std::vector<float>& values) {
 // What the reference says, and the sums of absolute terms that the bounds are made of: the reference again, on
 // absolute values.
 struct Expected {
-  Result want;
+  Attended want;
   std::vector<float> absolute_values;  // sum_j a_ij |v_jc|
   std::vector<float> absolute_scores;  // A_i = max_j |scale| sum_c |q_ic k_jc|
 
   explicit Expected(const Problem& problem) : want(problem.shape) {
     const auto reference = make_engine("reference");
-    want = run(problem, *reference);
+    want = attend(problem, *reference);
     Problem positive = problem;
     make_positive(positive.value);
-    absolute_values = run(positive, *reference).out;
+    absolute_values = attend(positive, *reference).out;
     make_positive(positive.query);
     make_positive(positive.key);
     positive.scale = std::abs(positive.scale);
-    absolute_scores = run(positive, *reference).maximum;
+    absolute_scores = attend(positive, *reference).maximum;
   }
 };
 
@@ -143,15 +111,15 @@ struct Bounds {
   }
   // entropy = log(sum) - mean x: the mean's weights are off by 2 sum, its x, at most X wide on average, by weight.
   double entropy(std::size_t row) const {
-    const Result& want = expected.want;
+    const Attended& want = expected.want;
     const double width = want.maximum[row] + want.entropy[row] - want.log_sum_exp[row] + 6;
     return 2 * sum(row) * (1 + width) + weight(row) + sum(row) + 2 * kUnitF32 * (want.entropy[row] + 1);
   }
 };
 
 // 0 where the position is one of a largest score, as far as the scores' bound tells; the share of it otherwise.
-double argmax_share(const Problem& problem, const Bounds& bounds, const Result& got, std::size_t row) {
-  const Result& want = bounds.expected.want;
+double argmax_share(const Problem& problem, const Bounds& bounds, const Attended& got, std::size_t row) {
+  const Attended& want = bounds.expected.want;
   if (got.argmax[row] == want.argmax[row]) return 0;
   const auto key = static_cast<std::size_t>(got.argmax[row]);
   if (want.argmax[row] < 0 || key >= problem.shape.keys || !problem.is_visible(row % problem.shape.queries, key))
@@ -160,10 +128,10 @@ double argmax_share(const Problem& problem, const Bounds& bounds, const Result& 
 }
 
 // The largest error as a share of its bound, over the output and every statistic.
-double worst_share(const Problem& problem, const Expected& expected, const Result& got,
+double worst_share(const Problem& problem, const Expected& expected, const Attended& got,
                    const std::string& engine = "cpu") {
   const Bounds bounds{problem, expected, uses_tensor_cores(engine, problem.dtype)};
-  const Result& want = expected.want;
+  const Attended& want = expected.want;
   const std::size_t d = problem.shape.d;
   double worst = 0;
   for (std::size_t row = 0; row < want.maximum.size(); ++row) {
@@ -192,7 +160,7 @@ TEST_P(Attention, AgreesWithTheReference) {
   if (shape.d > 256 && uses_tensor_cores(engine, dtype)) GTEST_SKIP() << "head sizes up to 256 there";
   const Problem problem(shape, dtype, masks.first, masks.second);
   const Expected& expected = expected_of({shape, dtype, masks}, problem);
-  EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(engine, 1)), engine), 1.0);
+  EXPECT_LE(worst_share(problem, expected, attend(problem, *make_test_engine(engine, 1)), engine), 1.0);
 }
 
 std::vector<Shape> token_shapes() {
@@ -248,7 +216,7 @@ class AttentionOn : public ::testing::TestWithParam<std::string> {
  protected:
   void expect_agreement(const Problem& problem) {
     const Expected expected(problem);
-    EXPECT_LE(worst_share(problem, expected, run(problem, *make_test_engine(GetParam(), 1)), GetParam()), 1.0)
+    EXPECT_LE(worst_share(problem, expected, attend(problem, *make_test_engine(GetParam(), 1)), GetParam()), 1.0)
         << problem.shape;
   }
 };
@@ -293,14 +261,14 @@ TEST_P(AttentionOn, TakesScalesOfEitherSignAndZero) {
 TEST_P(AttentionOn, GivesTheFirstOfEqualMaxima) {
   Problem problem({3, 300, 5}, DType::f32);
   for (std::size_t at = 0; at < problem.key.size(); ++at) problem.key[at] = problem.key[at % 5];
-  const Result got = run(problem, *make_test_engine(GetParam(), 1));
+  const Attended got = attend(problem, *make_test_engine(GetParam(), 1));
   EXPECT_EQ(got.argmax, std::vector<std::int32_t>(6, 0));
   for (const float entropy : got.entropy) EXPECT_NEAR(entropy, std::log(300.0), 100 * kUnitF32 * std::log(300.0));
 }
 
 TEST_P(AttentionOn, CopiesTheValueOfTheOnlyKey) {
   const Problem problem({1, 1, 3, 1, 1}, DType::f32);
-  const Result got = run(problem, *make_test_engine(GetParam(), 1));
+  const Attended got = attend(problem, *make_test_engine(GetParam(), 1));
   for (std::size_t c = 0; c < 3; ++c) EXPECT_NEAR(got.out[c], problem.value[c], 8 * kUnitF32 * std::abs(got.out[c]));
   EXPECT_NEAR(got.entropy[0], 0, 8 * kUnitF32);
   EXPECT_EQ(got.argmax[0], 0);
@@ -312,7 +280,7 @@ INSTANTIATE_TEST_SUITE_P(Engines, EveryEngine, ::testing::ValuesIn(test_engines(
 TEST_P(EveryEngine, DefinesRowsThatSeeNoKey) {
   const auto engine = make_test_engine(GetParam(), 1);
   for (const Shape& shape : {Shape{3, 0, 2}, Shape{70, 1, 2}}) {  // no key at all, or for the last query only
-    const Result got = run(Problem(shape, DType::f32, AttentionMask::causal), *engine);
+    const Attended got = attend(Problem(shape, DType::f32, AttentionMask::causal), *engine);
     EXPECT_EQ(got.out[0], 0);
     EXPECT_EQ(got.out[1], 0);
     EXPECT_EQ(got.log_sum_exp[0], -kInfinity);
@@ -323,7 +291,7 @@ TEST_P(EveryEngine, DefinesRowsThatSeeNoKey) {
 }
 
 TEST_P(EveryEngine, DoesNothingWithoutQueries) {
-  const Result got = run(Problem({0, 5, 2}, DType::f32), *make_test_engine(GetParam(), 1));
+  const Attended got = attend(Problem({0, 5, 2}, DType::f32), *make_test_engine(GetParam(), 1));
   EXPECT_TRUE(got.out.empty());
 }
 
@@ -336,7 +304,7 @@ TEST_P(EveryEngine, TakesInterleavedLayoutsAndSingleStatistics) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const auto engine = make_test_engine(GetParam(), 1);
     const Problem problem(shape, dtype, AttentionMask::causal);
-    const Result dense = run(problem, *engine);
+    const Attended dense = attend(problem, *engine);
     std::vector<float> wide_floats(67 * width);
     std::vector<std::uint16_t> halves(67 * width);
     const auto interleave = [&](const std::vector<float>& from, std::size_t heads, std::size_t first) {
@@ -389,9 +357,9 @@ TEST_P(EveryEngine, TakesInterleavedLayoutsAndSingleStatistics) {
 TEST_P(AttentionOn, GivesTheSameBitsOnAnyNumberOfThreads) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const Problem problem({200, 333, 24, 3, 3}, dtype, AttentionMask::causal);
-    const Result one = run(problem, *make_test_engine(GetParam(), 1));
-    EXPECT_EQ(run(problem, *make_test_engine(GetParam(), 2)), one);
-    EXPECT_EQ(run(problem, *make_test_engine(GetParam(), 3)), one);
+    const Attended one = attend(problem, *make_test_engine(GetParam(), 1));
+    EXPECT_EQ(attend(problem, *make_test_engine(GetParam(), 2)), one);
+    EXPECT_EQ(attend(problem, *make_test_engine(GetParam(), 3)), one);
   }
 }
 
@@ -430,8 +398,8 @@ TEST_P(AttentionOn, ErrsAtMostTwiceAsMuchAsUnfusedInItsType) {
     for (const AttentionMask mask : {AttentionMask::none, AttentionMask::causal}) {
       if (!takes(GetParam(), dtype)) continue;
       const Problem problem({129, 500, 64}, dtype, mask);
-      const auto want = run(problem, *make_engine("reference")).out;
-      const auto got = run(problem, *make_test_engine(GetParam(), 1)).out;
+      const auto want = attend(problem, *make_engine("reference")).out;
+      const auto got = attend(problem, *make_test_engine(GetParam(), 1)).out;
       EXPECT_LE(worst_error(got, want), 2 * worst_error(unfused(problem), want)) << name_of(dtype);
     }
 }
@@ -439,7 +407,7 @@ TEST_P(AttentionOn, ErrsAtMostTwiceAsMuchAsUnfusedInItsType) {
 // f16 weights far below the row's largest are subnormal or 0.
 TEST_P(AttentionOn, TakesF16OrSaysThatItDoesNot) {
   if (!takes(GetParam(), DType::f16)) {
-    EXPECT_THROW(run(Problem({1, 1, 1}, DType::f16), *make_test_engine(GetParam(), 1)), Error);
+    EXPECT_THROW(attend(Problem({1, 1, 1}, DType::f16), *make_test_engine(GetParam(), 1)), Error);
     return;
   }
   for (const Shape& shape : {Shape{1, 1, 1}, Shape{65, 131, 64}, Shape{33, 35, 20, 6, 2}, Shape{5, 67, 129}})
@@ -455,9 +423,9 @@ TEST_P(AttentionOn, TakesF16OrSaysThatItDoesNot) {
 TEST(AttentionComparison, SeesPlantedFaults) {
   const Problem problem({65, 129, 17}, DType::f32, AttentionMask::causal);
   const Expected expected(problem);
-  const Result right = run(problem, *make_engine("cpu"));
+  const Attended right = attend(problem, *make_engine("cpu"));
   ASSERT_LE(worst_share(problem, expected, right), 1.0);
-  Result wrong = right;
+  Attended wrong = right;
   wrong.out[64 * 17 + 3] += 1e-3f * expected.absolute_values[64 * 17 + 3];
   EXPECT_GT(worst_share(problem, expected, wrong), 1.0);
   for (auto* statistic : {&wrong.log_sum_exp, &wrong.entropy, &wrong.maximum}) {
@@ -471,7 +439,7 @@ TEST(AttentionComparison, SeesPlantedFaults) {
   Problem one_key_less = problem;
   one_key_less.padding.assign(129, 1);
   one_key_less.padding[17] = 0;
-  EXPECT_GT(worst_share(problem, expected, run(one_key_less, *make_engine("cpu"))), 1.0);
+  EXPECT_GT(worst_share(problem, expected, attend(one_key_less, *make_engine("cpu"))), 1.0);
 }
 
 // Small integers and halves are exact in every type, so all types must give the same bits.
@@ -480,7 +448,7 @@ TEST(AttentionReference, TakesF16AndF64) {
   const std::vector<double> f64(f32.begin(), f32.end());
   const std::vector<std::uint16_t> f16{0x3C00, 0xC000, 0x3800, 0x4200, 0x0000, 0xBE00, 0x4000, 0x4400};
   const auto engine = make_engine("reference");
-  const auto attend = [&](const void* data, DType dtype) {
+  const auto output_of = [&](const void* data, DType dtype) {
     const std::size_t extents[] = {1, 4, 2};
     const auto view = dense_view(data, dtype, extents);
     std::vector<float> out(8);
@@ -488,8 +456,8 @@ TEST(AttentionReference, TakesF16AndF64) {
         {.query = view, .key = view, .value = view, .out = out_view(out.data(), {1, 4, 2}), .scale = 0.7f});
     return out;
   };
-  EXPECT_EQ(attend(f64.data(), DType::f64), attend(f32.data(), DType::f32));
-  EXPECT_EQ(attend(f16.data(), DType::f16), attend(f32.data(), DType::f32));
+  EXPECT_EQ(output_of(f64.data(), DType::f64), output_of(f32.data(), DType::f32));
+  EXPECT_EQ(output_of(f16.data(), DType::f16), output_of(f32.data(), DType::f32));
 }
 
 // By hand: scores 0 and log 3, so weights 1/4 and 3/4.

@@ -28,7 +28,7 @@ from common import ROOT, seconds_of, timed, write_block
 
 BENCH = ROOT / "build" / "cuda-release" / "bench" / "lexiscope-bench"
 FILTER = (
-    "^(attention_cuda/.*/T:(4096|16384)/|attention_map_cuda/both_passes/|linear_cuda/(f32|bf16)(_own)?/|"
+    "^(attention_cuda/.*/T:(4096|16384)/|attention_map_cuda/observed/|linear_cuda/(f32|bf16)(_own)?/|"
     "layer_norm_cuda/.*/residual:0/|neighbors_cuda/|(tsne_iteration|tsne_exact|covariance|projection|eigendecomposition)_cuda/)"
 )
 LIMITS = ("copy", "mma.sync", "cuBLAS f32", "cuBLAS bf16")
@@ -354,7 +354,7 @@ def report(card, records, peers):
     yield ""
     yield from attention_beside_its_peers(card, records, peers)
     yield from table("attention, f32, 16 heads", "attention_cuda", ("f32",), "cuBLAS f32", *measured)
-    yield from table("one head's observables, f32", "attention_map_cuda", ("both_passes",), None, *measured)
+    yield from table("one head's observables, f32", "attention_map_cuda", ("observed",), None, *measured)
     for dtype in ("f32", "bf16"):
         yield from table(f"linear, {dtype} weights", "linear_cuda", (dtype,), f"cuBLAS {dtype}", *measured)
     yield from table("LayerNorm, f32", "layer_norm_cuda", ("",), "copy", *measured)

@@ -152,7 +152,7 @@ def speed(turns):
             note((tokens, texts), "ours", record["seconds"])
             note((tokens, texts), "peer", theirs[tokens, texts])
         limits.append(record["limits"])
-        note("map", "ours", bench(f"attention_map/both_passes/T:{LONG}/d:64/real_time")["seconds"])
+        note("map", "ours", bench(f"attention_map/observed/T:{LONG}/d:64/real_time")["seconds"])
         note("map", "plain", bench(f"attention_map/plain/T:{LONG}/d:64/real_time")["seconds"])
         note("map", "peer", dense.run())
     return times, limits

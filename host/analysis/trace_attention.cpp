@@ -1,5 +1,5 @@
-// One call of attention_map for each text and layer. The full map is cut into bands of queries, so that memory does not
-// grow as T^2.
+// What attention reads off each text's map goes into one batch's buffers. The full map is cut into bands of queries, so
+// that memory does not grow as T^2.
 #include "host/analysis/trace_attention.h"
 
 #include <algorithm>
@@ -52,20 +52,45 @@ TraceAttention::TraceAttention(const TraceContext& context) : context_(context),
   }
 }
 
-void TraceAttention::record(const LayerView& layer, const TraceBatch& batch, const TokenBatch& texts) {
-  const StageSeconds::Running running(context_.seconds, "attention maps");
-  const std::size_t index = layer.layer - context_.sizes.first_layer;
-  for (std::size_t text = 0; text < texts.texts(); ++text) {
-    check_stop(context_.control);
-    const std::size_t first = texts.offsets[text], tokens = texts.offsets[text + 1] - first;
-    map_text(layer, first, tokens, batch.rows);
-    add_distances(index, tokens);
-  }
-  const MatrixView<const float> received{received_.matrix<float>().data, heads_, batch.rows, batch.rows};
-  write("attention_received", {index, 0, batch.row}, as_layer(received));
+void TraceAttention::begin(const TraceBatch& batch, const TokenBatch& texts) {
+  batch_ = &batch;
+  texts_ = &texts;
+}
+
+AttentionMapArgs TraceAttention::wanted_map(std::size_t text) const {
+  const std::size_t first = texts_->offsets[text], tokens = texts_->offsets[text + 1] - first, rows = batch_->rows;
+  AttentionMapArgs map{.received = {received_.matrix<float>().data + first, heads_, tokens, rows},
+                       .by_distance = {by_distance_.matrix<float>().data, heads_, tokens, tokens}};
   if (context_.options.maps.topk) {
-    write("attention_topk_index", {index, 0, batch.row, 0}, as_layer(part_of(top_index_, batch.rows, 0, batch.rows)));
-    write("attention_topk_weight", {index, 0, batch.row, 0}, as_layer(part_of(top_weight_, batch.rows, 0, batch.rows)));
+    map.top_index = part_of(top_index_, rows, first, tokens);
+    map.top_weight = part_of(top_weight_, rows, first, tokens);
+  }
+  if (context_.options.maps.pooled) {
+    map.pooled_mean = pooled_mean_;
+    map.pooled_maximum = pooled_maximum_;
+  }
+  return map;
+}
+
+void TraceAttention::on_map(std::size_t layer, std::size_t text) {
+  check_stop(context_.control);
+  const std::size_t tokens = texts_->offsets[text + 1] - texts_->offsets[text], longest = context_.sizes.longest;
+  const MatrixView<const float> map{by_distance_.matrix<float>().data, heads_, tokens, tokens};
+  const HostView host(context_.engine, without_layer(as_layer(map)));
+  for (std::size_t head = 0; head < heads_; ++head) {
+    double* const sums = distances_.data() + ((layer - context_.sizes.first_layer) * heads_ + head) * longest;
+    const float* const weights = host.data<float>() + head * tokens;
+    for (std::size_t distance = 0; distance < tokens; ++distance) sums[distance] += weights[distance];
+  }
+}
+
+void TraceAttention::write(const LayerView& layer) {
+  const std::size_t index = layer.layer - context_.sizes.first_layer, rows = batch_->rows;
+  const MatrixView<const float> received{received_.matrix<float>().data, heads_, rows, rows};
+  write("attention_received", {index, 0, batch_->row}, as_layer(received));
+  if (context_.options.maps.topk) {
+    write("attention_topk_index", {index, 0, batch_->row, 0}, as_layer(part_of(top_index_, rows, 0, rows)));
+    write("attention_topk_weight", {index, 0, batch_->row, 0}, as_layer(part_of(top_weight_, rows, 0, rows)));
   }
   if (context_.options.maps.pooled) {
     write("attention_pooled", {index, 0, 0, 0}, as_layer(pooled_mean_.view()));
@@ -74,47 +99,18 @@ void TraceAttention::record(const LayerView& layer, const TraceBatch& batch, con
   if (context_.options.maps.full) write_full(layer);
 }
 
-AttentionMapArgs TraceAttention::inputs(const LayerView& layer, std::size_t first, std::size_t tokens) const {
-  return {.query = rows_of(layer.query, first, tokens),
-          .key = rows_of(layer.key, first, tokens),
-          .scale = layer.scale,
-          .mask = layer.mask,
-          .log_sum_exp = {layer.log_sum_exp.data + first, heads_, tokens, layer.log_sum_exp.stride}};
-}
-
-void TraceAttention::map_text(const LayerView& layer, std::size_t first, std::size_t tokens, std::size_t rows) {
-  AttentionMapArgs args = inputs(layer, first, tokens);
-  args.received = {received_.matrix<float>().data + first, heads_, tokens, rows};
-  args.by_distance = {by_distance_.matrix<float>().data, heads_, tokens, tokens};
-  if (context_.options.maps.topk) {
-    args.top_index = part_of(top_index_, rows, first, tokens);
-    args.top_weight = part_of(top_weight_, rows, first, tokens);
-  }
-  if (context_.options.maps.pooled) {
-    args.pooled_mean = pooled_mean_;
-    args.pooled_maximum = pooled_maximum_;
-  }
-  context_.engine.attention_map(args);
-}
-
-void TraceAttention::add_distances(std::size_t index, std::size_t tokens) {
-  const MatrixView<const float> text{by_distance_.matrix<float>().data, heads_, tokens, tokens};
-  const HostView host(context_.engine, without_layer(as_layer(text)));
-  const std::size_t longest = context_.sizes.longest;
-  for (std::size_t head = 0; head < heads_; ++head) {
-    double* const sums = distances_.data() + (index * heads_ + head) * longest;
-    const float* const weights = host.data<float>() + head * tokens;
-    for (std::size_t distance = 0; distance < tokens; ++distance) sums[distance] += weights[distance];
-  }
-}
-
 void TraceAttention::write_full(const LayerView& layer) {
+  const StageSeconds::Running running(context_.seconds, "attention maps");
   const std::size_t tokens = context_.sizes.longest, index = layer.layer - context_.sizes.first_layer;
   const std::size_t band = rectangle_.view().shape[1];
   for_each_chunk(tokens, band, context_.control, [&](std::size_t first, std::size_t last) {
-    AttentionMapArgs args = inputs(layer, 0, tokens);
-    args.first_query = first;
-    args.rectangle = part_of(rectangle_, last - first, 0, last - first);
+    const AttentionMapArgs args{.query = rows_of(layer.query, 0, tokens),
+                                .key = rows_of(layer.key, 0, tokens),
+                                .scale = layer.scale,
+                                .mask = layer.mask,
+                                .log_sum_exp = {layer.log_sum_exp.data, heads_, tokens, layer.log_sum_exp.stride},
+                                .first_query = first,
+                                .rectangle = part_of(rectangle_, last - first, 0, last - first)};
     context_.engine.attention_map(args);
     write("attention", {index, 0, first, 0}, as_layer(args.rectangle));
   });

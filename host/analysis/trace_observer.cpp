@@ -28,6 +28,7 @@ TraceObserver::TraceObserver(const TraceContext& context, TraceAttention& attent
 void TraceObserver::begin(const TraceBatch& batch, const TokenBatch& texts) {
   batch_ = &batch;
   texts_ = &texts;
+  attention_.begin(batch, texts);
   rows_seen_ += batch.rows;
   complete_ = false;
 }
@@ -41,6 +42,12 @@ bool TraceObserver::wants_layer(std::size_t layer) const {
   return layer + 1 >= context_.sizes.first_layer && layer <= context_.sizes.last_layer;
 }
 
+AttentionMapArgs TraceObserver::wanted_map(std::size_t layer, std::size_t text) const {
+  return layer < context_.sizes.first_layer ? AttentionMapArgs{} : attention_.wanted_map(text);
+}
+
+void TraceObserver::on_map(std::size_t layer, std::size_t text) { attention_.on_map(layer, text); }
+
 void TraceObserver::on_layer(const LayerView& layer) {
   const std::size_t first = context_.sizes.first_layer;
   write_state(layer.layer + 1 - first, layer.state);
@@ -49,7 +56,7 @@ void TraceObserver::on_layer(const LayerView& layer) {
   precision_ = layer.query.dtype;
   take_tokens(layer, index);
   take_attention(layer, index);
-  attention_.record(layer, *batch_, *texts_);
+  attention_.write(layer);
   take_certainty(layer, index);
   complete_ = layer.layer == context_.sizes.last_layer;
   if (complete_ && context_.sizes.final_norm) write_final_norm(layer.state);

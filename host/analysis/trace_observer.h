@@ -18,6 +18,8 @@ class TraceObserver final : public ForwardObserver {
 
   void on_embedding(MatrixView<const float> state) override;
   bool wants_layer(std::size_t layer) const override;
+  AttentionMapArgs wanted_map(std::size_t layer, std::size_t text) const override;
+  void on_map(std::size_t layer, std::size_t text) override;
   void on_layer(const LayerView& layer) override;
 
   /// The means of what was seen so far.

@@ -24,4 +24,7 @@ void require_heads_distinct(std::string_view operation, std::string_view name, c
 void require_heads_apart(std::string_view operation, std::string_view out_name, const ConstTensorView& out,
                          std::string_view name, const ConstTensorView& input);
 
+/// All that attention() requires of its arguments.
+void require_attention(const AttentionArgs& args);
+
 }  // namespace lexiscope

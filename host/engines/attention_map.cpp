@@ -79,7 +79,8 @@ ConstTensorView as_tensor(MatrixView<const float> matrix) {
   return {.data = matrix.data, .rank = 3, .shape = {1, matrix.rows, matrix.columns}, .strides = {0, matrix.stride, 1}};
 }
 
-void require_all_apart(const AttentionMapArgs& args) {
+// Every output that is wanted is apart from `other`.
+void require_outputs_apart(const AttentionMapArgs& args, std::string_view other_name, const ConstTensorView& other) {
   const struct {
     std::string_view name;
     ConstTensorView view;
@@ -87,20 +88,56 @@ void require_all_apart(const AttentionMapArgs& args) {
                  {"pooled_mean", args.pooled_mean},      {"pooled_maximum", args.pooled_maximum},
                  {"top_index", args.top_index},          {"top_weight", args.top_weight},
                  {"rectangle", args.rectangle}};
-  for (const auto& [name, view] : outputs) {
-    if (view.empty()) continue;
-    require_heads_apart(kName, name, view, "query", args.query);
-    require_heads_apart(kName, name, view, "key", args.key);
-    require_heads_apart(kName, name, view, "log_sum_exp", as_tensor(args.log_sum_exp));
-  }
+  for (const auto& [name, view] : outputs)
+    if (!view.empty()) require_heads_apart(kName, name, view, other_name, other);
+}
+
+void require_attention_map(const AttentionMapArgs& args) {
+  require_shapes(args);
+  require_outputs_apart(args, "query", args.query);
+  require_outputs_apart(args, "key", args.key);
+  require_outputs_apart(args, "log_sum_exp", as_tensor(args.log_sum_exp));
+}
+
+bool is_same(const ConstTensorView& a, const ConstTensorView& b) {
+  return a.data == b.data && a.dtype == b.dtype && a.shape == b.shape && a.strides == b.strides;
+}
+
+// What attention() would write or read is what the map is read from.
+void require_map_of(const AttentionArgs& args, const AttentionMapArgs& map) {
+  const auto& lse = args.statistics.log_sum_exp;
+  const struct {
+    std::string_view name;
+    bool same;
+  } parts[] = {{"query", is_same(map.query, args.query)},
+               {"key", is_same(map.key, args.key)},
+               {"scale", map.scale == args.scale},
+               {"mask", map.mask == args.mask},
+               {"key_padding", map.key_padding.data == args.key_padding.data},
+               {"log_sum_exp", map.log_sum_exp.data == lse.data && map.log_sum_exp.stride == lse.stride}};
+  for (const auto& [name, same] : parts)
+    require(same, "attention_with_map: the map's {} is not the attention's own", name);
+  require_outputs_apart(map, "value", args.value);
+  require_outputs_apart(map, "out", args.out);
 }
 
 }  // namespace
 
 void Engine::attention_map(const AttentionMapArgs& args) {
-  require_shapes(args);
-  require_all_apart(args);
+  require_attention_map(args);
   do_attention_map(args);
+}
+
+void Engine::attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) {
+  require_attention(args);
+  require_attention_map(map);
+  require_map_of(args, map);
+  do_attention_with_map(args, map);
+}
+
+void Engine::do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) {
+  if (args.out.elements() > 0) do_attention(args);
+  do_attention_map(map);
 }
 
 void ReferenceEngine::do_attention_map(const AttentionMapArgs& args) {
@@ -116,6 +153,13 @@ void CpuEngine::do_attention_map(const AttentionMapArgs& args) {
   if (dtype != DType::f32 && dtype != DType::bf16)
     fail(ErrorCode::kUnsupported, "attention_map: the cpu engine takes f32 and bf16, not {}", name_of(dtype));
   cpu::attention_map(args, context(cpu::attention_map_workspace(args, threads_)));
+}
+
+// In one pass over the keys where attention's weights are f32's; bf16's are rounded, and the map is read from its own.
+void CpuEngine::do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) {
+  const bool empty = args.out.elements() == 0 || args.key.shape[1] == 0;
+  if (empty || args.query.dtype != DType::f32) return Engine::do_attention_with_map(args, map);
+  cpu::attention_with_map(args, map, context(cpu::attention_with_map_workspace(args, map, threads_)));
 }
 
 }  // namespace lexiscope

@@ -68,6 +68,7 @@ class CpuEngine final : public HostEngine {
   std::unique_ptr<PackedMatrix> do_pack(MatrixView<const float> weight, DType precision) override;
   void do_attention(const AttentionArgs& args) override;
   void do_attention_map(const AttentionMapArgs& args) override;
+  void do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) override;
   void do_rotary_embedding(const RotaryEmbeddingArgs& args) override;
   void do_rms_norm(const RmsNormArgs& args) override;
   void do_layer_norm(const LayerNormArgs& args) override;

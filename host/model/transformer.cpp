@@ -314,14 +314,27 @@ void Transformer::attend(std::size_t layer, Pass& pass, bool observed) {
                     .entropy = columns_of(all.entropy, first, tokens),
                     .maximum = columns_of(all.maximum, first, tokens),
                     .argmax = columns_of(all.argmax, first, tokens)};
-    engine_.attention(
-        {.query = heads_of(projected, 0, model.heads, head_dim, first, tokens),
-         .key = heads_of(keys, key_column, model.key_heads, head_dim, first_key, text_keys),
-         .value = heads_of(keys, key_column + key_columns(), model.key_heads, head_dim, first_key, text_keys),
-         .out = heads_of(context, 0, model.heads, head_dim, first, tokens),
-         .scale = view.scale,
-         .mask = view.mask,
-         .statistics = statistics});
+    const AttentionArgs args{
+        .query = heads_of(projected, 0, model.heads, head_dim, first, tokens),
+        .key = heads_of(keys, key_column, model.key_heads, head_dim, first_key, text_keys),
+        .value = heads_of(keys, key_column + key_columns(), model.key_heads, head_dim, first_key, text_keys),
+        .out = heads_of(context, 0, model.heads, head_dim, first, tokens),
+        .scale = view.scale,
+        .mask = view.mask,
+        .statistics = statistics};
+    AttentionMapArgs map{};
+    if (observed) map = pass.observer.wanted_map(layer, text);
+    if (!map.wanted()) {
+      engine_.attention(args);
+      continue;
+    }
+    map.query = args.query;
+    map.key = args.key;
+    map.scale = args.scale;
+    map.mask = args.mask;
+    map.log_sum_exp = statistics.log_sum_exp;
+    engine_.attention_with_map(args, map);
+    pass.observer.on_map(layer, text);
   }
   view.log_sum_exp = all.log_sum_exp;
   view.entropy = all.entropy;

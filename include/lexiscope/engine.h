@@ -63,6 +63,10 @@ class Engine {
   std::unique_ptr<PackedMatrix> pack(MatrixView<const float> weight, DType precision = DType::f32);
   void attention(const AttentionArgs& args);
   void attention_map(const AttentionMapArgs& args);
+  /// attention(args), then attention_map(map), in less time where an engine can do both at once. Throws as they do, and
+  /// Error{kInvalidArgument} where the map is not of this attention: its query, key, scale, mask, key_padding and
+  /// log_sum_exp are `args`' own.
+  void attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map);
   void rotary_embedding(const RotaryEmbeddingArgs& args);
   void rms_norm(const RmsNormArgs& args);
   void layer_norm(const LayerNormArgs& args);
@@ -83,6 +87,10 @@ class Engine {
   void tsne_step(const TsneStepArgs& args);
   double tsne_kl(const TsneKlArgs& args);
   CosineStatistics cosine_statistics(const CosineStatisticsArgs& args);
+
+ protected:
+  /// One, then the other, where an engine knows no better.
+  virtual void do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map);
 
  private:
   virtual void do_copy_to_engine(ConstTensorView host, TensorView engine) = 0;

@@ -81,6 +81,12 @@ class ForwardObserver {
   virtual void on_embedding(MatrixView<const float> state) { (void)state; }  ///< [R, d] Z(0)
   /// Whether `on_layer` is to be called for that layer: statistics and drift are computed for such layers alone.
   virtual bool wants_layer(std::size_t layer) const { return (void)layer, false; }
+  /// What to read off a text's attention map: outputs alone, without inputs. Asked for layers that are wanted; what is
+  /// there when `on_map` is called may be overwritten by the next text's.
+  virtual AttentionMapArgs wanted_map(std::size_t layer, std::size_t text) const {
+    return (void)layer, (void)text, AttentionMapArgs{};
+  }
+  virtual void on_map(std::size_t layer, std::size_t text) { (void)layer, (void)text; }
   virtual void on_layer(const LayerView& layer) { (void)layer; }
 };
 

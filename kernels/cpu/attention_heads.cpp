@@ -47,6 +47,11 @@ void pack_values(const ConstTensorView& value, const PackedHeads& packed, std::s
   std::copy_n(row_of<float>(value, group, row), d, packed.value + (group * packed.value_rows + row) * d);
 }
 
+template <typename Element>
+Element* statistic_row(const MatrixView<Element>& statistic, std::size_t head, std::size_t query) {
+  return statistic.empty() ? nullptr : statistic.row(head) + query;
+}
+
 }  // namespace
 
 PackedHeads cut_heads(const ConstTensorView& key, const ConstTensorView& value, WorkspaceCutter& cutter) {
@@ -84,6 +89,19 @@ const float* value_words(const ConstTensorView& value, const PackedHeads& packed
 std::size_t keys_before_padding(VectorView<const std::uint8_t> padding, std::size_t keys) {
   while (!padding.empty() && keys > 0 && padding[keys - 1] == 0) --keys;
   return keys;
+}
+
+AttentionBlock attention_block_of(const AttentionArgs& args, const PackedHeads& packed, std::size_t head,
+                                  std::size_t first_query, std::size_t queries, std::size_t seen_keys) {
+  AttentionBlock block = scores_of(args, packed, head, first_query, queries, seen_keys);
+  block.value = value_words(args.value, packed, head / (args.query.shape[0] / args.key.shape[0]));
+  block.out = static_cast<float*>(args.out.data) + head * args.out.strides[0] + first_query * args.out.strides[1];
+  block.out_stride = args.out.strides[1];
+  block.log_sum_exp = statistic_row(args.statistics.log_sum_exp, head, first_query);
+  block.entropy = statistic_row(args.statistics.entropy, head, first_query);
+  block.maximum = statistic_row(args.statistics.maximum, head, first_query);
+  block.argmax = statistic_row(args.statistics.argmax, head, first_query);
+  return block;
 }
 
 }  // namespace lexiscope::cpu

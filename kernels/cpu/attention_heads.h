@@ -1,5 +1,5 @@
 // What attention and attention_map hand to their blocks: keys and values in the layout that the tiles read, and the
-// part of a block that its scores need.
+// blocks themselves.
 #pragma once
 
 #include <algorithm>
@@ -55,5 +55,9 @@ AttentionBlock scores_of(const Args& args, const PackedHeads& packed, std::size_
   block.key_padding = args.key_padding.data;
   return block;
 }
+
+/// The whole of a block.
+AttentionBlock attention_block_of(const AttentionArgs& args, const PackedHeads& packed, std::size_t head,
+                                  std::size_t first_query, std::size_t queries, std::size_t seen_keys);
 
 }  // namespace lexiscope::cpu

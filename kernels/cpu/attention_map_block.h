@@ -21,9 +21,9 @@ struct CellRow {
 };
 
 struct AttentionMapBlock {
-  AttentionBlock scores;               ///< without values and outputs
+  AttentionBlock scores;               ///< without values and outputs, unless attention itself is wanted
   std::size_t first_key = 0;           ///< where the keys begin: 0, but for a rectangle alone
-  const float* log_sum_exp = nullptr;  ///< the first query's
+  const float* log_sum_exp = nullptr;  ///< the first query's; null where attention itself is wanted
 
   float* received = nullptr;   ///< [T_k + kMostMapLanes], or null: gains the weights' sums down the columns
   float* diagonals = nullptr;  ///< or null: at [lane - key], gains the sums along diagonals; kMostMapLanes of slack
@@ -48,11 +48,17 @@ struct AttentionMapBlock {
 
 /// What one thread works in, cut from its part of the workspace.
 struct AttentionMapScratch {
-  AttentionScratch tiles;            ///< without `out`
+  AttentionScratch tiles;            ///< without `out`, unless attention itself is wanted
   float* diagonals = nullptr;        ///< [kDiagonalScratch]: a tile's diagonals, a row for each lane of a vector
   float* top_scores = nullptr;       ///< [k, kTileQueries], the largest first
   std::int32_t* top_keys = nullptr;  ///< the same shape
+  std::size_t kept_tiles = 0;        ///< that attention leaves behind for the map: the first of a block
+  float* kept = nullptr;             ///< [kept_tiles, kTileKeys, kTileQueries] 2^(score * log2_scale - reference)
+  float* kept_reference = nullptr;   ///< [kept_tiles, kTileQueries]
 };
+
+/// Tiles of weights that a thread keeps at most, 4.5 MiB of them: beyond, their scores are multiplied twice.
+inline constexpr std::size_t kMostKeptTiles = 192;
 
 /// The most that diagonal rows take: [lanes][lanes * (vectors of queries + vectors of keys + 1)], with 1 to 16 lanes.
 inline constexpr std::size_t kDiagonalScratch = kMostMapLanes * (kTileQueries + kTileKeys + kMostMapLanes);

@@ -87,10 +87,15 @@ void fill_zero(MatrixView<float> matrix) {
     std::fill_n(matrix.row(row), matrix.columns, 0.0f);
 }
 
+void cut_into_blocks(AttentionMapPlan& plan) {
+  plan.blocks = (plan.end_query - plan.first_query + kTileQueries - 1) / kTileQueries;
+  plan.slabs = attention_map_slabs(plan.heads, plan.blocks);
+}
+
 }  // namespace
 
 std::size_t attention_map_slabs(std::size_t heads, std::size_t blocks) {
-  const std::size_t wanted = std::clamp<std::size_t>(128 / std::max<std::size_t>(heads, 1), 1, 16);
+  const std::size_t wanted = std::clamp<std::size_t>(128 / std::max<std::size_t>(heads, 1), 1, 32);
   return std::min(wanted, std::max<std::size_t>(blocks, 1));
 }
 
@@ -98,21 +103,25 @@ std::size_t AttentionMapPlan::block_query(std::size_t block) const {
   return std::min(end_query, first_query + block * kTileQueries);
 }
 
-AttentionMapPlan plan_attention_map(const AttentionMapArgs& args) {
+AttentionMapPlan plan_whole_attention_map(const AttentionMapArgs& args) {
   AttentionMapPlan plan{.heads = args.query.shape[0], .queries = args.query.shape[1], .keys = args.key.shape[1]};
   plan.cells = std::max(args.pooled_mean.empty() ? 0 : args.pooled_mean.shape[1],
                         args.pooled_maximum.empty() ? 0 : args.pooled_maximum.shape[1]);
   plan.top = args.top_index.empty() ? 0 : args.top_index.shape[2];
   plan.end_query = plan.queries;
   plan.end_key = keys_before_padding(args.key_padding, plan.keys);
-  if (args.received.empty() && args.by_distance.empty() && plan.cells == 0 && plan.top == 0) {
-    plan.first_query = args.first_query;
-    plan.end_query = args.first_query + args.rectangle.shape[1];
-    plan.first_key = args.first_key;
-    plan.end_key = std::min(plan.end_key, args.first_key + args.rectangle.shape[2]);
-  }
-  plan.blocks = (plan.end_query - plan.first_query + kTileQueries - 1) / kTileQueries;
-  plan.slabs = attention_map_slabs(plan.heads, plan.blocks);
+  cut_into_blocks(plan);
+  return plan;
+}
+
+AttentionMapPlan plan_attention_map(const AttentionMapArgs& args) {
+  AttentionMapPlan plan = plan_whole_attention_map(args);
+  if (!args.received.empty() || !args.by_distance.empty() || plan.cells > 0 || plan.top > 0) return plan;
+  plan.first_query = args.first_query;
+  plan.end_query = args.first_query + args.rectangle.shape[1];
+  plan.first_key = args.first_key;
+  plan.end_key = std::min(plan.end_key, args.first_key + args.rectangle.shape[2]);
+  cut_into_blocks(plan);
   return plan;
 }
 

@@ -25,6 +25,8 @@ struct AttentionMapPlan {
   std::size_t diagonal_origin() const { return kMostMapLanes + keys - 1; }
 };
 
+/// A plan for all queries and keys, and one for those that the outputs need: fewer for a rectangle alone.
+AttentionMapPlan plan_whole_attention_map(const AttentionMapArgs& args);
 AttentionMapPlan plan_attention_map(const AttentionMapArgs& args);
 
 /// Sums and maxima of one row of cells.

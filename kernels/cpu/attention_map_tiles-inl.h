@@ -20,22 +20,38 @@ HWY_BEFORE_NAMESPACE();
 namespace lexiscope::cpu::HWY_NAMESPACE::attention_map_tiles {
 using namespace attention_tiles;
 
-/// A tile's place: keys [first_key, first_key + keys), the first `lanes` lanes.
-struct Tile {
-  float* values;
-  std::size_t first_key, keys, lanes;
+/// What makes weights of a query's scores: factor * 2^(score * log2_scale - reference).
+struct RowWeights {
+  alignas(kAlignment) float reference[kTileQueries];
+  alignas(kAlignment) float factor[kTileQueries];
 };
 
-/// Scores become weights 2^(score * log2_scale - reference), in place.
-inline HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const float* reference) {
+/// Scores become weights, in place.
+inline HWY_NOINLINE void weigh_map_tile(const Tile& tile, float log2_scale, const RowWeights& rows) {
   const Vector scale = hn::Set(F32(), log2_scale);
   for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
-    const Vector references = hn::Load(F32(), reference + lane);
+    const Vector reference = hn::Load(F32(), rows.reference + lane), factor = hn::Load(F32(), rows.factor + lane);
     for (std::size_t j = 0; j < tile.keys; ++j) {
       float* at = tile.values + j * kTileQueries + lane;
-      hn::Store(exp2(hn::MulSub(hn::Load(F32(), at), scale, references)), F32(), at);
+      const Vector x = hn::MulSub(hn::Load(F32(), at), scale, reference);
+      hn::Store(hn::Mul(factor, exp2(x)), F32(), at);
     }
   }
+}
+
+/// tile = the weights of what attention left behind, 2^(score * log2_scale - kept_reference).
+inline HWY_NOINLINE void rescale_map_tile(const Tile& tile, const float* HWY_RESTRICT kept, const float* kept_reference,
+                                          const RowWeights& rows) {
+  alignas(kAlignment) float factor[kTileQueries];
+  for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+    const Vector x = hn::Sub(hn::Load(F32(), kept_reference + lane), hn::Load(F32(), rows.reference + lane));
+    hn::Store(hn::Mul(hn::Load(F32(), rows.factor + lane), exp2(x)), F32(), factor + lane);
+  }
+  for (std::size_t row = 0; row < tile.keys * kTileQueries; row += kTileQueries)
+    for (std::size_t lane = 0; lane < tile.lanes; lane += kLanes) {
+      const Vector weight = hn::Mul(hn::Load(F32(), kept + row + lane), hn::Load(F32(), factor + lane));
+      hn::Store(weight, F32(), tile.values + row + lane);
+    }
 }
 
 /// The sum of a row's first `lanes` weights, a vector of it.

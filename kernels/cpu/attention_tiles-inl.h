@@ -39,6 +39,12 @@ inline constexpr int kRows = 6;                             // of sums: 24 regis
 inline constexpr std::size_t kStrip = kLanes * kStripVectors;
 inline constexpr float kNone = -std::numeric_limits<float>::infinity();  // the score of a key that is not seen
 
+/// A tile's place: keys [first_key, first_key + keys), the first `lanes` lanes.
+struct Tile {
+  float* values;
+  std::size_t first_key, keys, lanes;
+};
+
 /// sums[r][strip] += sum over n of a[r * row + n * step] * b[n][strip]. One of row and step is 1: rows of words for
 /// the scores, columns for the values.
 template <typename Product, int kSums, int kVectors, typename Row, typename Step>

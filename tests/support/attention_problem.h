@@ -1,6 +1,7 @@
 // Problems that attention and attention_map are tested on: shapes, masks and inputs, the same for the same shape.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -9,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "lexiscope/ops/attention.h"
+#include "lexiscope/engine.h"
 #include "tests/support/bf16.h"
 #include "tests/support/compare.h"
 #include "tests/support/f16.h"
@@ -81,6 +82,49 @@ inline ConstTensorView heads_view(const Problem& problem, const std::vector<floa
   room.clear();
   for (const float x : values) room.push_back(problem.dtype == DType::f16 ? to_f16(x) : to_bf16(x));
   return dense_view<const void>(room.data(), problem.dtype, extents);
+}
+
+/// Memory for a problem's inputs in its own type.
+using Rooms = std::array<std::vector<std::uint16_t>, 3>;
+
+/// All that attention() gives.
+struct Attended {
+  std::vector<float> out, log_sum_exp, entropy, maximum;
+  std::vector<std::int32_t> argmax;
+
+  explicit Attended(const Shape& shape)
+      : out(shape.heads * shape.queries * shape.d, NAN),
+        log_sum_exp(shape.heads * shape.queries, NAN),
+        entropy(log_sum_exp),
+        maximum(log_sum_exp),
+        argmax(log_sum_exp.size(), -2) {}
+  bool operator==(const Attended&) const = default;
+};
+
+/// `rooms` keeps what 16 bits need and has to outlive the arguments, as do the problem and `got`.
+inline AttentionArgs attention_args(const Problem& problem, Rooms& rooms, Attended& got) {
+  const Shape& shape = problem.shape;
+  const auto rows = [&]<typename Element>(std::vector<Element>& values) {
+    return MatrixView<Element>{values.data(), shape.heads, shape.queries, shape.queries};
+  };
+  return {.query = heads_view(problem, problem.query, shape.heads, shape.queries, rooms[0]),
+          .key = heads_view(problem, problem.key, shape.key_heads, shape.keys, rooms[1]),
+          .value = heads_view(problem, problem.value, shape.key_heads, shape.keys, rooms[2]),
+          .out = dense_view<void>(got.out.data(), DType::f32, std::array{shape.heads, shape.queries, shape.d}),
+          .scale = problem.scale,
+          .mask = problem.mask,
+          .key_padding = {problem.padding.data(), problem.padding.size()},
+          .statistics = {.log_sum_exp = rows(got.log_sum_exp),
+                         .entropy = rows(got.entropy),
+                         .maximum = rows(got.maximum),
+                         .argmax = rows(got.argmax)}};
+}
+
+inline Attended attend(const Problem& problem, Engine& engine) {
+  Rooms rooms;
+  Attended got(problem.shape);
+  engine.attention(attention_args(problem, rooms, got));
+  return got;
 }
 
 using Masks = std::pair<AttentionMask, Padding>;

@@ -1,5 +1,5 @@
-// What the attention map A shows, from a second pass over Q K^T: sums, pools, peaks and pieces of it. The map itself is
-// never held.
+// What the attention map A shows: sums, pools, peaks and pieces of it, from a second pass over Q K^T or together with
+// attention itself. The map is never held.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,12 @@ struct AttentionMapArgs {
   TensorView top_weight{};  ///< [H, T_q, k] f32: their a_ij; 0 past them. Wanted together with top_index
   std::size_t first_query = 0, first_key = 0;  ///< where the rectangle begins
   TensorView rectangle{};                      ///< [H, rows, columns] f32: a_ij from there on; 0 where masked
+
+  /// Whether any output is.
+  constexpr bool wanted() const noexcept {
+    return !received.empty() || !by_distance.empty() || !pooled_mean.empty() || !pooled_maximum.empty() ||
+           !top_index.empty() || !rectangle.empty();
+  }
 };
 
 }  // namespace lexiscope
