@@ -124,7 +124,7 @@ BENCHMARK_CAPTURE(attention_map_cuda, observed, true)->Apply(cuda_sizes);
 // The ratio of the least costs, both taken in turn.
 void attention_map_cost(benchmark::State& state) {
   Head head(make_engine("cpu"), static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
-  CostSweep sweep({0, 1});
+  CostSweep sweep({0, 1}, wall_seconds);
   const auto run = [&](std::size_t observed) { observed ? head.observe() : head.plain(); };
   sweep.run(run);
   for (auto _ : state) sweep.run(run);

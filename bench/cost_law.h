@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <ctime>
@@ -28,8 +29,14 @@ inline double fitted_exponent(std::span<const double> x, std::span<const double>
 /// Seconds of this process's processors so far: other programs on the machine delay the work but hardly change these.
 inline double process_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-/// The least cost seen at each size, in seconds of the clock given. For work on one thread: waiting threads that spin
-/// would count as well. A sweep runs every size once, so that a disturbance hits few of them.
+/// Seconds gone by, for work on several threads.
+inline double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// The least cost seen at each size, in seconds of the clock given: by default one for work on one thread, since
+/// threads that spin while they wait would count as well. A sweep runs every size once, so that a disturbance hits few
+/// of them.
 class CostSweep {
  public:
   using Clock = std::function<double()>;
