@@ -18,43 +18,53 @@ struct MapProblem {
   std::vector<float> query, key, log_sum_exp;
 
   float scale() const { return 1 / std::sqrt(static_cast<float>(d)); }
-  ConstTensorView queries_view() const {
-    return dense_view<const void>(query.data(), DType::f32, std::array{kHeads, queries, d});
-  }
+  std::array<std::size_t, 3> shape() const { return {kHeads, queries, d}; }
+  ConstTensorView queries_view() const { return dense_view<const void>(query.data(), DType::f32, shape()); }
   ConstTensorView keys_view() const {
     return dense_view<const void>(key.data(), DType::f32, std::array<std::size_t, 3>{1, keys, d});
   }
 };
 
-// The reference's sums, which attention_map() starts from.
-void take_log_sum_exp(Engine& reference, MapProblem& problem) {
-  std::vector<float> out(kHeads * problem.queries * problem.d);
-  problem.log_sum_exp.resize(kHeads * problem.queries);
-  reference.attention(
-      {.query = problem.queries_view(),
-       .key = problem.keys_view(),
-       .value = problem.keys_view(),
-       .out = dense_view<void>(out.data(), DType::f32, std::array{kHeads, problem.queries, problem.d}),
-       .scale = problem.scale(),
-       .mask = problem.mask,
-       .statistics = {.log_sum_exp = {problem.log_sum_exp.data(), kHeads, problem.queries, problem.queries}}});
+// Attention whose values are the keys.
+AttentionArgs attention_args(const MapProblem& problem, std::vector<float>& out, std::vector<float>& log_sum_exp) {
+  out.resize(kHeads * problem.queries * problem.d);
+  log_sum_exp.resize(kHeads * problem.queries);
+  return {.query = problem.queries_view(),
+          .key = problem.keys_view(),
+          .value = problem.keys_view(),
+          .out = dense_view<void>(out.data(), DType::f32, problem.shape()),
+          .scale = problem.scale(),
+          .mask = problem.mask,
+          .statistics = {.log_sum_exp = {log_sum_exp.data(), kHeads, problem.queries, problem.queries}}};
 }
 
 struct MapResult {
   std::vector<float> weights, received;
 };
 
+AttentionMapArgs map_args(const MapProblem& problem, const std::vector<float>& log_sum_exp, MapResult& result) {
+  const std::size_t queries = problem.queries, keys = problem.keys;
+  result = {std::vector<float>(kHeads * queries * keys), std::vector<float>(kHeads * keys)};
+  return {.query = problem.queries_view(),
+          .key = problem.keys_view(),
+          .scale = problem.scale(),
+          .mask = problem.mask,
+          .log_sum_exp = {log_sum_exp.data(), kHeads, queries, queries},
+          .received = {result.received.data(), kHeads, keys, keys},
+          .rectangle = dense_view<void>(result.weights.data(), DType::f32, std::array{kHeads, queries, keys})};
+}
+
 MapResult run_map(Engine& engine, const MapProblem& problem) {
-  const auto [queries, keys, d, mask, query, key, log_sum_exp] = problem;
-  MapResult result{std::vector<float>(kHeads * queries * keys), std::vector<float>(kHeads * keys)};
-  engine.attention_map(
-      {.query = problem.queries_view(),
-       .key = problem.keys_view(),
-       .scale = problem.scale(),
-       .mask = mask,
-       .log_sum_exp = {log_sum_exp.data(), kHeads, queries, queries},
-       .received = {result.received.data(), kHeads, keys, keys},
-       .rectangle = dense_view<void>(result.weights.data(), DType::f32, std::array{kHeads, queries, keys})});
+  MapResult result;
+  engine.attention_map(map_args(problem, problem.log_sum_exp, result));
+  return result;
+}
+
+MapResult run_with_attention(Engine& engine, const MapProblem& problem) {
+  MapResult result;
+  std::vector<float> out, log_sum_exp;
+  const AttentionArgs attention = attention_args(problem, out, log_sum_exp);
+  engine.attention_with_map(attention, map_args(problem, log_sum_exp, result));
   return result;
 }
 
@@ -67,19 +77,28 @@ double absolute_score(const MapProblem& problem, std::size_t row, std::size_t ke
 
 // A score is a chain of d products and a scale, (d + 2) u A with A the largest sum of a row's absolute terms; the
 // exponent's parts and their difference round by 4 (A + |lse|) u, a power of two errs by 4 u: a weight is off by
-// u ((d + 6) A + 4 |lse| + 15) of itself. What a key receives sums T_q weights.
-void compare_map(ValidationRun& run, const MapProblem& problem) {
-  const MapResult got = run_map(run.engine, problem), want = run_map(run.reference, problem);
-  const auto queries = static_cast<double>(problem.queries), d = static_cast<double>(problem.d);
+// u ((d + 6) A + 4 |lse| + 15) of itself. What a key receives sums T_q weights. Together with attention the log-sum-exp
+// is the engine's own, off by u ((d + 7) A + 15 + n + 2 |lse|) with n the additions in a row (validate_layers.cpp), and
+// weights below 2^-100 count as 0.
+enum class LogSumExp { given, own };
+
+void compare_map(ValidationRun& run, const MapProblem& problem, const MapResult& want, LogSumExp log_sum_exp) {
+  const bool own = log_sum_exp == LogSumExp::own;
+  const MapResult got = own ? run_with_attention(run.engine, problem) : run_map(run.engine, problem);
+  const auto queries = static_cast<double>(problem.queries), keys = static_cast<double>(problem.keys),
+             d = static_cast<double>(problem.d);
+  const double additions = std::min(keys, 96.0) + keys / 96 + 2, faintest = own ? 0x1p-100 : 0x1p-126;
   std::vector<double> received_bound(want.received.size());
   for (std::size_t row = 0; row < kHeads * problem.queries; ++row) {
     double spread = 0;
     for (std::size_t key = 0; key < problem.keys; ++key) spread = std::max(spread, absolute_score(problem, row, key));
     const double lse = std::abs(problem.log_sum_exp[row]);
-    const double share = std::isinf(lse) ? 0 : kUnitF32 * ((d + 6) * spread + 4 * lse + 15);
+    double share = (d + 6) * spread + 4 * lse + 15;
+    if (own) share += (d + 7) * spread + 15 + additions + 2 * lse;
+    if (std::isinf(lse)) share = 0;
     for (std::size_t key = 0; key < problem.keys; ++key) {
       const std::size_t at = row * problem.keys + key;
-      const double bound = share * want.weights[at] + 0x1p-126;
+      const double bound = kUnitF32 * share * want.weights[at] + faintest;
       run.add(got.weights[at], want.weights[at], bound);
       received_bound[row / problem.queries * problem.keys + key] += bound + (queries + 3) * kUnitF32 * want.weights[at];
     }
@@ -97,8 +116,11 @@ void validate_attention_map(ValidationRun& run) {
         run.start(fmt::format("T_q {}, T_k {}, d_k {}, {}", queries, keys, d,
                               mask == AttentionMask::causal ? "causal" : "no mask"));
         MapProblem problem{queries, keys, d, mask, run.normal(kHeads * queries * d), run.normal(keys * d), {}};
-        take_log_sum_exp(run.reference, problem);
-        compare_map(run, problem);
+        std::vector<float> out;
+        run.reference.attention(attention_args(problem, out, problem.log_sum_exp));
+        const MapResult want = run_map(run.reference, problem);
+        compare_map(run, problem, want, LogSumExp::given);
+        compare_map(run, problem, want, LogSumExp::own);
       }
 }
 
