@@ -135,11 +135,6 @@ void Engine::attention_with_map(const AttentionArgs& args, const AttentionMapArg
   do_attention_with_map(args, map);
 }
 
-void Engine::do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) {
-  if (args.out.elements() > 0) do_attention(args);
-  do_attention_map(map);
-}
-
 void ReferenceEngine::do_attention_map(const AttentionMapArgs& args) {
   const DType dtype = args.query.dtype;
   if (dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 && dtype != DType::f16)

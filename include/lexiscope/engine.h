@@ -89,8 +89,11 @@ class Engine {
   CosineStatistics cosine_statistics(const CosineStatisticsArgs& args);
 
  protected:
-  /// One, then the other, where an engine knows no better.
-  virtual void do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map);
+  /// One, then the other, where an engine knows no better. Defined here, so that plug-ins need nothing of the library.
+  virtual void do_attention_with_map(const AttentionArgs& args, const AttentionMapArgs& map) {
+    if (args.out.elements() > 0) do_attention(args);
+    do_attention_map(map);
+  }
 
  private:
   virtual void do_copy_to_engine(ConstTensorView host, TensorView engine) = 0;
